@@ -41,7 +41,8 @@ class Problem:
     """One thing wrong at one place.
 
     Attributes:
-        where: the place, e.g. ``"reviews.csv, row 14, column sentiment"`` or ``"passes[1].distill"``.
+        where: the place, e.g. ``"reviews.csv, row 14, column sentiment"`` or
+            ``"passes[1].distill"``.
         what: what was found, what was expected and what to do about it.
     """
 

@@ -1,9 +1,8 @@
 """Tells Hugging Face's auto classes about our models, once somebody uses those classes.
 
 ``AutoModel.from_pretrained`` must know our model type after ``import xmpress``, and
-``import xmpress`` must not import transformers. So the registration waits for the import of the
-module that defines the auto classes, which pulls in `xmpress.modeling`; and right after that one,
-whoever imports it, its ``register()`` is called.
+``import xmpress`` must not import transformers. So `xmpress.modeling`, whose import registers the
+models, is imported right after the module that defines the auto classes, whoever imports that.
 """
 
 from __future__ import annotations
@@ -18,26 +17,25 @@ from types import ModuleType
 
 AUTO_CLASSES = "transformers.models.auto.modeling_auto"
 """The module with ``AutoModel``; it imports the one with ``AutoConfig``."""
-MODELING = "xmpress.modeling"
 
 
 def install() -> None:
     """Register now if the auto classes are imported already, otherwise as soon as they are."""
-    if not any(isinstance(finder, _AfterImport) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _AfterImport())
     if AUTO_CLASSES in sys.modules:
-        _import_modeling()
+        _register()
+    elif not any(isinstance(finder, _AfterImport) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _AfterImport())
 
 
-def _import_modeling() -> None:
+def _register() -> None:
     # transformers alone, without torch, is of use to others; our models need both.
     # By name: a static import would make everything that imports xmpress depend on torch.
     if find_spec("torch") is not None:
-        import_module(MODELING)
+        import_module("xmpress.modeling")
 
 
 class _AfterImport(MetaPathFinder):
-    """Finds nothing by itself; sees to it that two modules' loading is followed by our step."""
+    """Finds nothing by itself; sees to it that the real loader's work is followed by ours."""
 
     def find_spec(
         self,
@@ -45,7 +43,7 @@ class _AfterImport(MetaPathFinder):
         path: Sequence[str] | None,
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
-        if fullname not in {AUTO_CLASSES, MODELING}:
+        if fullname != AUTO_CLASSES:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
@@ -65,7 +63,4 @@ class _FollowedLoader(Loader):
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader
         self._loader.exec_module(module)
-        if module.__name__ == MODELING:
-            module.register()
-        else:
-            _import_modeling()
+        _register()

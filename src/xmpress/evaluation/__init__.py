@@ -1,0 +1,31 @@
+"""Quality by task and language: scorecards, tuning on validation data, and honest comparison.
+
+Torch-free; everything is numpy on logits and labels.
+"""
+
+from xmpress.evaluation.protocols import (
+    Calibrations,
+    LabelledRows,
+    LabelledTexts,
+    Logits,
+    Predictor,
+)
+from xmpress.evaluation.scorecard import MIN_ROWS, Cell, SchemeScore, Scorecard, evaluate, score
+from xmpress.evaluation.tuning import calibrate, fit_temperature, tune_thresholds
+
+__all__ = [
+    "MIN_ROWS",
+    "Calibrations",
+    "Cell",
+    "LabelledRows",
+    "LabelledTexts",
+    "Logits",
+    "Predictor",
+    "SchemeScore",
+    "Scorecard",
+    "calibrate",
+    "evaluate",
+    "fit_temperature",
+    "score",
+    "tune_thresholds",
+]

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
         UsageError,
         XmpressError,
     )
-    from xmpress.runtime.analyzer import Analysis, Analyzer, Prediction, load
+    from xmpress.runtime.analyzer import Analysis, Analyzer, Prediction
     from xmpress.tasks import Calibration, Labels, Task, TaskKind, TaskSet
+    from xmpress.zoo import load
 
 __version__ = "0.1.0"
 
@@ -56,8 +57,9 @@ _HOMES = {
         "UsageError",
         "XmpressError",
     ),
-    "xmpress.runtime.analyzer": ("Analysis", "Analyzer", "Prediction", "load"),
+    "xmpress.runtime.analyzer": ("Analysis", "Analyzer", "Prediction"),
     "xmpress.tasks": ("Calibration", "Labels", "Task", "TaskKind", "TaskSet"),
+    "xmpress.zoo": ("load",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

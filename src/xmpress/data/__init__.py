@@ -1,0 +1,1 @@
+"""Feedback in: readers and writers, data configs, splits, checks."""

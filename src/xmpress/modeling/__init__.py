@@ -1,0 +1,20 @@
+"""The trainable model: any Hugging Face encoder, pooling, and one head per task."""
+
+from xmpress.modeling.artefact import LoadedModel, load_model, save_model
+from xmpress.modeling.config import MultiTaskConfig
+from xmpress.modeling.encoders import EncoderSource, open_encoder
+from xmpress.modeling.model import MultiTaskModel, MultiTaskOutput, register
+
+register()
+
+__all__ = [
+    "EncoderSource",
+    "LoadedModel",
+    "MultiTaskConfig",
+    "MultiTaskModel",
+    "MultiTaskOutput",
+    "load_model",
+    "open_encoder",
+    "register",
+    "save_model",
+]

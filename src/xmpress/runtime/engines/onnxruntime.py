@@ -1,0 +1,41 @@
+"""ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+from numpy.typing import NDArray
+
+from xmpress.errors import EngineError
+from xmpress.tasks import FloatArray
+
+_ERRORS_ONLY = 3
+
+
+class OnnxRuntimeEngine:
+    """Runs ``model.onnx`` of a folder; see `xmpress.runtime.engines.Engine`."""
+
+    name = "onnx"
+
+    def __init__(self, folder: Path, threads: int | None = None) -> None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY
+        options.intra_op_num_threads = threads or 0
+        try:
+            self._session = onnxruntime.InferenceSession(
+                folder / "model.onnx", options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # the library's errors share no base class
+            raise EngineError(f"{folder / 'model.onnx'} cannot be loaded: {error}") from error
+        self.outputs = tuple(output.name for output in self._session.get_outputs())
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, FloatArray]:
+        """Score one padded batch."""
+        try:
+            scores = self._session.run(self.outputs, dict(inputs))
+        except Exception as error:
+            raise EngineError(f"ONNX Runtime failed: {error}") from error
+        return dict(zip(self.outputs, scores, strict=True))

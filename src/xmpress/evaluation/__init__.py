@@ -3,6 +3,7 @@
 Torch-free; everything is numpy on logits and labels.
 """
 
+from xmpress.evaluation.comparison import Comparison, Degradation, compare
 from xmpress.evaluation.protocols import (
     Calibrations,
     LabelledRows,
@@ -17,6 +18,8 @@ __all__ = [
     "MIN_ROWS",
     "Calibrations",
     "Cell",
+    "Comparison",
+    "Degradation",
     "LabelledRows",
     "LabelledTexts",
     "Logits",
@@ -24,6 +27,7 @@ __all__ = [
     "SchemeScore",
     "Scorecard",
     "calibrate",
+    "compare",
     "evaluate",
     "fit_temperature",
     "score",

@@ -93,7 +93,7 @@ def average_precision(actual: Bools, scores: FloatArray) -> float:
     positives = int(actual.sum())
     if not positives:
         return float("nan")
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(-scores)
     ends = step_ends(scores[order])
     found = np.cumsum(actual[order])[ends]
     precision = found / (ends + 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
@@ -207,15 +207,26 @@ def score(name: str, logits: Logits, dataset: LabelledRows, calibration: Calibra
         ModelError: the logits do not fit the dataset, or are not finite.
         DataError: no row is labelled for any of the model's tasks.
     """
+    return scorecard(name, outcomes_by_task(logits, dataset, calibration), dataset)
+
+
+def scorecard(
+    name: str, outcomes: Mapping[str, Sequence[Outcomes]], dataset: LabelledRows
+) -> Scorecard:
+    """The scorecard of a model whose predictions have been put beside the labels already.
+
+    Raises:
+        DataError: no row is labelled for any of the model's tasks.
+    """
     langs = np.asarray(dataset.langs, dtype=str)
     cells = []
-    for task, parts in outcomes_by_task(logits, dataset, calibration).items():
+    for task, parts in outcomes.items():
         for lang in sorted({str(lang) for part in parts for lang in np.unique(langs[part.rows])}):
             inside = [part.take(langs[part.rows] == lang) for part in parts]
             cells.append(_cell(dataset.tasks[task], lang, [part for part in inside if len(part)]))
     if not cells:
         raise DataError(
-            f"nothing to score: no row is labelled for {', '.join(logits) or 'any task'}; "
+            f"nothing to score: no row is labelled for a task that '{name}' predicts; "
             f"the dataset's tasks are {', '.join(dataset.tasks.names)}"
         )
     return Scorecard(name, dataset.fingerprint, tuple(cells))

@@ -122,7 +122,7 @@ def best_threshold(actual: Bools, probabilities: FloatArray) -> float:
     """
     if not actual.any():
         return 0.5
-    order = np.argsort(-probabilities, kind="stable")
+    order = np.argsort(-probabilities)
     falling = probabilities[order]
     ends = step_ends(falling)
     f1 = 2.0 * np.cumsum(actual[order])[ends] / (ends + 1 + actual.sum())

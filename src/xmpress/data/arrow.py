@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 from arro3.core import Array, DataType, Table, list_array
@@ -28,14 +29,18 @@ def kind_of(values: Iterable[Any]) -> str:
 
     ``json`` is anything else; it is written as JSON text. A list holds scalars, kept as text.
     """
-    kinds = {_kind(value) for value in values} - {"null"}
-    if not kinds:
-        return "null"
-    if len(kinds) == 1:
-        return kinds.pop()
-    if kinds == {"int", "float"}:
+    return reduce(joined_kind, {_kind(value) for value in values}, "null")
+
+
+def joined_kind(one: str, other: str) -> str:
+    """The kind that holds the values of both."""
+    if "null" in {one, other}:
+        return other if one == "null" else one
+    if one == other:
+        return one
+    if {one, other} == {"int", "float"}:
         return "float"
-    return "json" if kinds & {"json", "list"} else "text"
+    return "json" if {one, other} & {"json", "list"} else "text"
 
 
 def _kind(value: Any) -> str:
@@ -70,14 +75,15 @@ def to_array(values: Sequence[Any], kind: str | None = None) -> Array:
     return Array(texts, type=DataType.utf8())
 
 
-def to_table(columns: dict[str, Sequence[Any]], kinds: dict[str, str] | None = None) -> Table:
+def to_table(columns: Mapping[str, Sequence[Any]], kinds: Mapping[str, str] | None = None) -> Table:
     """A table of columns of Python values."""
     kinds = kinds or {}
     return Table.from_pydict({n: to_array(v, kinds.get(n)) for n, v in columns.items()})
 
 
 def _lists(values: Sequence[Any]) -> Array:
-    offsets, flat = [0], []
+    offsets: list[int] = [0]
+    flat: list[str | None] = []
     for value in values:
         flat.extend(None if v is None else clean(v) for v in value or ())
         offsets.append(len(flat))

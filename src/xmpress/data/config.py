@@ -10,7 +10,7 @@ Each source says where its rows lie, what its columns are called, and how its la
         emotion: {map: {fear: worry, anticipation: null}, scope: {column: emotion_scope}}
     sources:
       tweets: {license: CC BY 4.0, weight: 0.5}
-      hotels: {path: hotels.csv, lang: fr, tasks: {sentiment: {column: stars, map: {5: joy}}}}
+      hotels: {path: h.csv, lang: fr, tasks: {sentiment: {column: stars, map: {5: very_positive}}}}
 
 The rules of label maps are those of `TaskColumn`.
 """
@@ -19,16 +19,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Hashable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from xmpress.errors import ConfigError, Problem
-from xmpress.tasks import TaskSet
+from xmpress.settings import merge, read_yaml
+from xmpress.tasks import COARSE_SEPARATOR, TaskSet
 from xmpress.validation import nearest, problems_of
+
+DOUBT = "~"
+"""Marks a label in a map that may or may not apply."""
 
 
 def cell_text(value: Any) -> str:
@@ -182,7 +185,7 @@ class DataConfig(_Settings):
         base = self.defaults.model_dump(exclude_unset=True)
         return [
             Source.model_validate(
-                _merge(base, settings.model_dump(exclude_unset=True) if settings else {})
+                merge(base, settings.model_dump(exclude_unset=True) if settings else {})
                 | {"name": name}
             )
             for name, settings in self.sources.items()
@@ -190,51 +193,75 @@ class DataConfig(_Settings):
         ]
 
     def _problems(self) -> list[Problem]:
-        problems = []
-        for key, names in {"include": self.include or [], "exclude": self.exclude}.items():
-            for name in names:
-                if name not in self.sources:
-                    close = nearest(name, list(self.sources))
-                    hint = f"; did you mean '{close}'?" if close else ""
-                    problems.append(Problem(key, f"there is no source '{name}'{hint}"))
-        if not self.selected():
+        problems = [
+            Problem(key, f"there is no source '{name}'{_suggestion(name, self.sources)}")
+            for key, names in {"include": self.include or [], "exclude": self.exclude}.items()
+            for name in names
+            if name not in self.sources
+        ]
+        selected = self.selected()
+        if not selected:
             problems.append(Problem("sources", "no source is left; give at least one"))
-        tasks = TaskSet.load(self.tasks) if self.tasks else None
-        for source in self.selected():
-            if source.path is None:
-                problems.append(Problem(f"sources.{source.name}", "has no path"))
-            for name in source.tasks:
-                if tasks is not None and name not in tasks:
-                    problems.append(
-                        Problem(
-                            f"sources.{source.name}.tasks.{name}",
-                            f"no such task; the tasks are {', '.join(tasks.names)}",
-                        )
-                    )
+        problems += [
+            Problem(f"sources.{source.name}", "has no path; give one here or in defaults")
+            for source in selected
+            if source.path is None
+        ]
+        if self.tasks:
+            tasks = TaskSet.load(self.tasks)
+            problems += _label_problems("defaults", self.defaults, tasks)
+            for name, settings in self.sources.items():
+                problems += _label_problems(f"sources.{name}", settings, tasks)
         return problems
 
 
-def _merged_content(path: Path, seen: tuple[Path, ...]) -> Any:
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"data config {path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from error
-    if isinstance(content, dict) and isinstance(content.get("extends"), str):
-        base = (path.parent / content["extends"]).resolve()
-        if base in seen:
-            raise ConfigError(f"{path} extends itself by way of {base}")
-        content = _merge(_merged_content(base, (*seen, path.resolve())), content)
-    return content
+def _label_problems(
+    place: str, settings: SourceSettings | None, tasks: TaskSet
+) -> Iterator[Problem]:
+    """Maps and scopes that speak of tasks or labels there are not."""
+    for name, spec in (settings.tasks if settings else {}).items():
+        where = f"{place}.tasks.{name}"
+        if name not in tasks:
+            what = f"there is no such task{_suggestion(name, tasks.names)}"
+            yield Problem(where, what)
+            continue
+        labels = tasks[name].labels
+        for key, label in _labels_in(spec) if spec else ():
+            if label not in labels:
+                what = f"'{label}' is not a label{_suggestion(label, labels)}"
+                yield Problem(f"{where}.{key}", f"{what} (labels: {', '.join(labels)})")
 
 
-def _merge(base: Any, override: Any) -> Any:
-    if not isinstance(base, dict) or not isinstance(override, dict):
-        return override
-    merged = dict(base)
-    for key, value in override.items():
-        merged[key] = _merge(base[key], value) if key in base else value
+def _labels_in(spec: TaskColumn) -> Iterator[tuple[str, str]]:
+    said: list[tuple[str, str]] = []
+    for value, target in spec.map.items():
+        targets = [target] if isinstance(target, str) else target or []
+        said += [(f"map.{value}", label.removeprefix(DOUBT)) for label in targets]
+    if isinstance(spec.scope, list):
+        said += [("scope", choice) for choice in spec.scope]
+    elif spec.scope is not None:
+        for value, choices in spec.scope.choices.items():
+            listed = choices if isinstance(choices, list) else []
+            said += [(f"scope.choices.{value}", choice) for choice in listed]
+    for key, choice in said:
+        for label in choice.split(COARSE_SEPARATOR):
+            yield key, label
+
+
+def _suggestion(word: str, known: Iterable[str]) -> str:
+    close = nearest(word, list(known))
+    return f"; did you mean '{close}'?" if close else ""
+
+
+def _merged_content(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    content = read_yaml(path, what="data config")
+    if not isinstance(content.get("extends"), str):
+        return content
+    base = (path.parent / content["extends"]).resolve()
+    seen = (*seen, path.resolve())
+    if base in seen:
+        raise ConfigError(f"data config {path} extends itself by way of {base}")
+    merged: dict[str, Any] = merge(_merged_content(base, seen), content)
     return merged
 
 
@@ -246,16 +273,3 @@ def _expand(text: str) -> str:
         return found
 
     return re.sub(r"\$\{(?P<name>\w+)(:-(?P<default>[^}]*))?\}", value, text)
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML without the silent loss of keys that are written twice."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
-        twice = [key for i, key in enumerate(keys) if key in keys[:i]]
-        if twice:
-            raise yaml.constructor.ConstructorError(
-                "while reading a mapping", node.start_mark, f"key {twice[0]!r} is there twice"
-            )
-        return super().construct_mapping(node, deep=deep)

@@ -62,7 +62,7 @@ def atomic_dir(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         raise DataError(f"{path} is a file; give the name of a folder to write")
     if path.is_dir() and any(path.iterdir()) and not overwrite:
         raise UsageError(
-            f"folder {path} exists and is not empty; choose another, remove it, or allow overwriting"
+            f"folder {path} exists and is not empty; choose another or allow it to be overwritten"
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

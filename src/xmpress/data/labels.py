@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from xmpress.data.config import Scope, TaskColumn, cell_text
+from xmpress.data.config import DOUBT, Scope, TaskColumn, cell_text
 from xmpress.errors import TaskError
 from xmpress.tasks import COARSE_SEPARATOR, Labels, Task
 from xmpress.validation import nearest
-
-_DOUBT = "~"
 
 
 class LabelReader:
@@ -42,9 +39,8 @@ class LabelReader:
             The labels, and for each bad row its position and what is wrong (its labels are then
             those of a row that is not annotated).
         """
-        keys = [
-            [_key(cell) for cell in column] for column in (*cells, *([scopes] if scopes else []))
-        ]
+        columns = cells if scopes is None else [*cells, scopes]
+        keys = [[_key(cell) for cell in column] for column in columns]
         number: dict[tuple[Any, ...], int] = {}
         codes = np.fromiter(
             (number.setdefault(key, len(number)) for key in zip(*keys, strict=True)), dtype=np.intp
@@ -54,7 +50,7 @@ class LabelReader:
         choice = np.zeros((max(len(number), 1), size), dtype=np.int8)
         wrong: dict[int, str] = {}
         for key, code in number.items():
-            values, scope = (key[:-1], key[-1]) if scopes else (key, None)
+            values, scope = (key, None) if scopes is None else (key[:-1], key[-1])
             try:
                 one = self._interpret(values, scope)
             except TaskError as error:
@@ -92,8 +88,8 @@ class LabelReader:
         said = []
         for column in values:
             labels = [label for value in column for label in self._mapped(value)]
-            sure = {label for label in labels if not label.startswith(_DOUBT)}
-            unsure = {label.removeprefix(_DOUBT) for label in labels} - sure
+            sure = {label for label in labels if not label.startswith(DOUBT)}
+            unsure = {label.removeprefix(DOUBT) for label in labels} - sure
             said.append((sure, unsure))
         doubtful: set[str] = set().union(*(unsure for _, unsure in said))
         labels = sorted(set().union(*(sure for sure, _ in said)) - doubtful)
@@ -128,11 +124,9 @@ class LabelReader:
             return [cell_text(value) for value in cell if value is not None]
         if cell in self.spec.map:
             return [cell]
-        if self.task.multi:
-            if cell == "none" and cell not in self.task.labels:
-                return []
-            return _split(cell)
-        return cell.split(COARSE_SEPARATOR) if isinstance(cell, str) else [cell_text(cell)]
+        if self.task.multi and cell == "none" and cell not in self.task.labels:
+            return []
+        return _split(cell, ";" if self.task.multi else COARSE_SEPARATOR)
 
     def _mapped(self, value: str) -> list[str]:
         if value in self.spec.map:
@@ -163,22 +157,23 @@ class LabelReader:
                 )
             choices = scope.choices[key]
             return None if choices == "all" else choices
-        listed = [cell_text(v) for v in cell] if isinstance(cell, tuple) else _split(cell)
+        listed = [cell_text(v) for v in cell] if isinstance(cell, tuple) else _split(cell, ";")
         if not self.task.multi:
             return listed
         labels = [label for value in listed for label in self._mapped(value)]
-        return [label for label in labels if not label.startswith(_DOUBT)]
+        return [label for label in labels if not label.startswith(DOUBT)]
 
 
-def _split(cell: str) -> list[str]:
-    """``a;b``, or a list as JSON, as its parts."""
+def _split(cell: str, separator: str) -> list[str]:
+    """The parts of ``a;b`` or of a JSON list."""
     if cell.startswith("[") and cell.endswith("]"):
         try:
-            listed = json.loads(cell)
+            return [cell_text(value) for value in json.loads(cell)]
         except json.JSONDecodeError as error:
-            raise ValueError(f"{cell!r} is neither 'a;b' nor a JSON list") from error
-        return [cell_text(value) for value in listed]
-    return [part.strip() for part in cell.split(";") if part.strip()]
+            raise ValueError(
+                f"{cell!r} is neither labels joined by '{separator}' nor a JSON list"
+            ) from error
+    return [part.strip() for part in cell.split(separator) if part.strip()]
 
 
 def _key(cell: Any) -> Any:
@@ -189,6 +184,4 @@ def _key(cell: Any) -> Any:
         return cell.strip() or None
     if isinstance(cell, list | tuple):
         return tuple(cell_text(value) for value in cell if value is not None)
-    if isinstance(cell, float) and math.isnan(cell):
-        return None
-    return cell_text(cell)
+    return None if cell != cell else cell_text(cell)  # NaN is null

@@ -1,0 +1,227 @@
+"""``xmpress analyze``: a quick look at feedback, or a file with predictions."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xmpress.cli.console import emit_json, out, progress, say, warn
+from xmpress.cli.options import Encoding, Tasks, Threads, split_names
+from xmpress.errors import DataError
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+    from xmpress.data.readers import Chunk
+    from xmpress.tasks import TaskSet
+
+CHUNK_ROWS = 2_000
+"""Small, so that progress shows and little is in memory; batches are cut by tokens anyway."""
+
+
+def analyze(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Files, folders or globs (CSV, TSV, JSONL, Parquet, XLSX); "
+            "- reads one text per line from standard input.",
+            show_default=False,
+        ),
+    ],
+    model: Annotated[
+        str, typer.Option("-m", "--model", help="A bundle's folder, or a name of the zoo.")
+    ] = "default",
+    out_path: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="FILE",
+            help="Write the input's columns and the predictions, in the format of the suffix "
+            "(.csv, .tsv, .jsonl, .parquet, .xlsx); - writes JSONL to standard output.",
+            show_default=False,
+        ),
+    ] = None,
+    text: Annotated[str, typer.Option(metavar="COL", help="Column of the text.")] = "text",
+    lang: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COL",
+            help="Column of the language, for the summary; 'lang' if there is one.",
+            show_default=False,
+        ),
+    ] = None,
+    context: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COL",
+            help="Column of the question that the text answers; 'context' if there is one.",
+            show_default=False,
+        ),
+    ] = None,
+    tasks: Tasks = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="With -o: the probability of every label too.")
+    ] = False,
+    rows: Annotated[int, typer.Option(min=0, help="Rows to show; all are summarised.")] = 20,
+    json: Annotated[
+        bool, typer.Option("--json", help="Write the summary as JSON instead of tables.")
+    ] = False,
+    encoding: Encoding = "utf-8",
+    threads: Threads = None,
+) -> None:
+    """Predict sentiment, emotion and the other tasks of feedback in a file.
+
+    Without -o it shows a table and a summary, with -o it writes a file with the input's columns
+    unchanged and the predictions beside them.
+
+    Examples:
+      xmpress analyze comments.csv
+      xmpress analyze comments.csv -o scored.csv
+      xmpress analyze survey/*.xlsx --text Kommentar --lang Sprache -o scored.parquet
+      echo "Trop d'attente au guichet." | xmpress analyze -
+    """
+    from xmpress.cli.summary import Summary
+    from xmpress.data.readers import column
+    from xmpress.data.writers import TableWriter
+    from xmpress.runtime.tables import prediction_columns
+    from xmpress.zoo import load
+
+    chunks = _chunks(inputs, encoding)
+    first = next(chunks)
+    analyzer = load(model, threads=threads)
+    chosen = analyzer.tasks.select(split_names(tasks) or analyzer.tasks.names)
+    roles = {"text": text, "lang": lang, "context": context}
+    summary, preview, renamed = Summary(chosen), _Preview(chosen, rows), {}
+    with ExitStack() as stack:
+        advance = stack.enter_context(progress("analyze"))
+        writer = stack.enter_context(TableWriter(out_path)) if out_path else None
+        for chunk in itertools.chain([first], chunks):
+            columns = _columns(chunk, roles)
+            names = prediction_columns(
+                chunk.table.column_names, chosen, probabilities=probabilities
+            )
+            renamed.update({usual: name for usual, name in names.items() if name != usual})
+            table = analyzer.analyze_table(
+                chunk.table,
+                text=columns["text"] or text,
+                context=columns["context"],
+                tasks=chosen.names,
+                probabilities=probabilities,
+            )
+            if writer:
+                writer.write(table)
+            predictions = {task.name: column(table, names[task.name]) for task in chosen}
+            langs = column(table, columns["lang"]) if columns["lang"] else None
+            summary.add(predictions, langs)
+            if not out_path:
+                preview.add(column(table, columns["text"] or text), langs, predictions)
+            advance(len(chunk))
+    for usual, name in renamed.items():
+        if not usual.endswith("_confidence"):
+            warn(f"there is a column '{usual}' already; the prediction is named '{name}'")
+    if summary.blank:
+        say(f"{summary.blank:,} rows without text have no prediction")
+    if out_path == "-":
+        return
+    if json:
+        emit_json(summary.to_dict())
+        return
+    if not out_path and rows:
+        out.print(preview.table())
+        if summary.rows + summary.blank > rows:
+            say(f"the first {rows} of {summary.rows + summary.blank:,} rows; all with -o FILE")
+        out.print()
+    if summary.rows:
+        out.print(summary)
+    if out_path:
+        say(f"wrote {summary.rows + summary.blank:,} rows to {out_path}")
+
+
+def _chunks(inputs: list[str], encoding: str) -> Iterator[Chunk]:
+    """The rows of all inputs, which must have the same columns."""
+    from xmpress.data.readers import find_files, read_chunks
+
+    first: Chunk | None = None
+    for path in find_files(inputs):
+        for chunk in read_chunks(path, rows=CHUNK_ROWS, encoding=encoding):
+            first = first or chunk
+            if chunk.table.column_names != first.table.column_names:
+                raise DataError(
+                    f"{chunk.file} has the columns {', '.join(chunk.table.column_names)}, but "
+                    f"{first.file} has {', '.join(first.table.column_names)}; "
+                    "analyze files of different columns one by one"
+                )
+            yield chunk
+
+
+def _columns(chunk: Chunk, roles: dict[str, str | None]) -> dict[str, str | None]:
+    """The columns to use; one that was named must be there, the usual ones may be missing."""
+    from xmpress.validation import nearest
+
+    names = list(chunk.table.column_names)
+    found: dict[str, str | None] = {}
+    for role, name in roles.items():
+        if name is None:
+            found[role] = role if role in names else None
+            continue
+        if name not in names:
+            close = nearest(name, names)
+            hint = f" (did you mean '{close}'?)" if close else ""
+            raise DataError(
+                f"{chunk.file} has no column '{name}'{hint}; it has {', '.join(names)}. "
+                f"Name the column of the {role}: --{role} COL"
+            )
+        found[role] = name
+    return found
+
+
+class _Preview:
+    """The first rows, as a table for a terminal."""
+
+    def __init__(self, tasks: TaskSet, rows: int) -> None:
+        self._tasks = tasks
+        self._left = rows
+        self._texts: list[str | None] = []
+        self._langs: list[str | None] | None = None
+        self._predictions: dict[str, list[Any]] = {task.name: [] for task in tasks}
+
+    def add(
+        self, texts: list[Any], langs: list[Any] | None, predictions: dict[str, list[Any]]
+    ) -> None:
+        part = slice(0, self._left)
+        self._left -= len(texts[part])
+        self._texts += texts[part]
+        if langs is not None:
+            self._langs = (self._langs or []) + langs[part]
+        for name, values in predictions.items():
+            self._predictions[name] += values[part]
+
+    def table(self) -> RichTable:
+        """Text, language and the labels of each task that fits the width."""
+        from rich.table import Table
+        from rich.text import Text
+
+        from xmpress.cli.palette import label_text, title_of
+
+        tasks = list(self._tasks)
+        if out.width < 110 and len(tasks) > 4:
+            # intensity says least beside the others
+            tasks = [task for task in tasks if task.name != "intensity"]
+        table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+        table.add_column("text", ratio=1, no_wrap=True, overflow="ellipsis", min_width=16)
+        if self._langs:
+            table.add_column("lang")
+        for task in tasks:
+            table.add_column(title_of(task), overflow="ellipsis")
+        for row, text in enumerate(self._texts):
+            one_line = Text(" ".join((text or "").split()))
+            cells = [label_text(self._predictions[task.name][row]) for task in tasks]
+            lang = [Text(self._langs[row] or "-", "dim")] if self._langs else []
+            table.add_row(one_line, *lang, *cells)
+        return table

@@ -1,0 +1,7 @@
+"""``xmpress compress``."""
+
+from __future__ import annotations
+
+
+def compress() -> None:
+    """Compress."""

@@ -1,0 +1,7 @@
+"""``xmpress demo``."""
+
+from __future__ import annotations
+
+
+def demo() -> None:
+    """Demo."""

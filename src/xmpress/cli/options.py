@@ -1,0 +1,44 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Write the result as JSON.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, help="CPU threads; all by default.", show_default=False),
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a setting, such as fit.steps=500; may be repeated.",
+        show_default=False,
+    ),
+]
+Encoding = Annotated[str, typer.Option("--encoding", help="Encoding of CSV, TSV and JSONL files.")]
+OutDirectory = Annotated[
+    Path, typer.Option("-o", "--out", metavar="DIR", help="Folder to write.", show_default=False)
+]
+Tasks = Annotated[
+    str | None,
+    typer.Option(
+        "--tasks",
+        metavar="TASK,...",
+        help="Only these tasks, separated by commas.",
+        show_default=False,
+    ),
+]
+
+
+def split_names(names: str | None) -> list[str] | None:
+    """The names in ``a,b,c``."""
+    if names is None:
+        return None
+    return [name.strip() for name in names.split(",") if name.strip()]

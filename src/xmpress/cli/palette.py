@@ -1,0 +1,65 @@
+"""How labels look on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from xmpress.tasks import Task
+
+_STYLES = {
+    # sentiment and effort, worst to best
+    "very_negative": "bold red",
+    "negative": "red",
+    "neutral": "dim",
+    "positive": "green",
+    "very_positive": "bold green",
+    "very_hard": "bold red",
+    "hard": "red",
+    "easy": "green",
+    "very_easy": "bold green",
+    # emotion
+    **dict.fromkeys(
+        (
+            "anger",
+            "frustration",
+            "disappointment",
+            "confusion",
+            "worry",
+            "sadness",
+            "disgust",
+        ),
+        "magenta",
+    ),
+    "surprise": "cyan",
+    **dict.fromkeys(("joy", "gratitude", "trust"), "green"),
+    # intensity
+    "low": "dim",
+    "high": "bold",
+    # actionability
+    "response_needed": "bold yellow",
+    "suggestion": "cyan",
+    "not_meaningful": "dim",
+    "other": "",
+}
+
+
+def style_of(label: str) -> str:
+    """The style of a label of the built-in tasks; none for others."""
+    return _STYLES.get(label, "")
+
+
+def label_text(labels: str | Sequence[str] | None) -> Text:
+    """One label or several, for people: coloured, with spaces for underscores."""
+    if labels is None:
+        return Text("-", style="dim")
+    names = [labels] if isinstance(labels, str) else labels
+    if not names:
+        return Text("none", style="dim")
+    return Text(", ").join(Text(name.replace("_", " "), style=style_of(name)) for name in names)
+
+
+def title_of(task: Task) -> str:
+    """A task's name for people."""
+    return task.name.replace("_", " ")

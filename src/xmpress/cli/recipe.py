@@ -1,0 +1,77 @@
+"""``xmpress recipe``: the compression recipes that ship, and checking one's own."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from xmpress.cli import help
+from xmpress.cli.console import emit, emit_json, out, say
+from xmpress.cli.extras import need
+from xmpress.cli.options import Json, Sets
+
+app = typer.Typer(
+    help="List, show and check compression recipes.", no_args_is_help=True, rich_markup_mode="rich"
+)
+Recipe = Annotated[str, typer.Argument(help="A recipe file (.yaml), or the name of one.")]
+
+
+def list_recipes(json: Json = False) -> None:
+    """List the recipes that ship.
+
+    Example:
+      xmpress recipe list
+    """
+    need("train", "xmpress recipe")
+    from xmpress.compression.recipe import load_recipe, packaged_recipes
+
+    recipes = {name: load_recipe(name) for name in packaged_recipes()}
+    if json:
+        emit_json(
+            {
+                name: {"description": r.description, "passes": [p.name for p in r.passes]}
+                for name, r in recipes.items()
+            }
+        )
+        return
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for title in ("recipe", "passes", "description"):
+        table.add_column(title)
+    for name, recipe in recipes.items():
+        passes = " → ".join(spec.name for spec in recipe.passes)
+        table.add_row(name, passes, recipe.description)
+    out.print(table)
+
+
+def show(recipe: Recipe, sets: Sets = None) -> None:
+    """Show a recipe with everything it extends filled in, as YAML.
+
+    Example:
+      xmpress recipe show distill-int8 > mine.yaml
+    """
+    need("train", "xmpress recipe")
+    from xmpress.compression.recipe import load_recipe
+
+    emit(load_recipe(recipe, sets or ()).to_yaml())
+
+
+def validate(recipe: Recipe, sets: Sets = None) -> None:
+    """Check a recipe; everything wrong with it is told at once.
+
+    Example:
+      xmpress recipe validate mine.yaml
+    """
+    need("train", "xmpress recipe")
+    from xmpress.compression.recipe import load_recipe
+
+    found = load_recipe(recipe, sets or ())
+    found.build_passes()
+    say(f"{recipe} is valid: {' → '.join(spec.name for spec in found.passes)}")
+
+
+help.add(app, "list", list_recipes)
+help.add(app, "show", show)
+help.add(app, "validate", validate)

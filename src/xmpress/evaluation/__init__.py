@@ -11,6 +11,7 @@ from xmpress.evaluation.protocols import (
     Logits,
     Predictor,
 )
+from xmpress.evaluation.render import to_json, to_markdown, to_table
 from xmpress.evaluation.scorecard import MIN_ROWS, Cell, SchemeScore, Scorecard, evaluate, score
 from xmpress.evaluation.tuning import calibrate, fit_temperature, tune_thresholds
 
@@ -31,5 +32,8 @@ __all__ = [
     "evaluate",
     "fit_temperature",
     "score",
+    "to_json",
+    "to_markdown",
+    "to_table",
     "tune_thresholds",
 ]

@@ -86,17 +86,9 @@ class Grid:
     rows: tuple[tuple[str, tuple[Entry, ...]], ...]
     notes: tuple[str, ...] = ()
 
-    def to_table(self) -> Table:
-        """For a terminal: columns as wide as their content, so that tables can be compared."""
-        table = Table(
-            title=Text(self.title),
-            title_justify="left",
-            caption=Text("\n".join(self.notes)) if self.notes else None,
-            caption_justify="left",
-            box=box.SIMPLE_HEAD,
-            show_edge=False,
-            padding=0,
-        )
+    def to_table(self) -> Group:
+        """For a terminal: columns as wide as their content, whatever the width of the terminal."""
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
         table.add_column(Text(self.corner), no_wrap=True)
         widths = []
         for j, name in enumerate(self.columns):
@@ -109,7 +101,9 @@ class Grid:
             table.add_row(
                 Text(name), *(e.to_text(width) for e, width in zip(entries, widths, strict=True))
             )
-        return table
+        # Rich would wrap a title or caption of the table at the table's width.
+        notes = [Text(note, style="dim") for note in self.notes]
+        return Group(Text(self.title, style="bold"), table, *notes, Text())
 
     def to_markdown(self) -> str:
         """A GitHub table under a bold title, notes below."""
@@ -132,8 +126,7 @@ def grids(result: Scorecard | Comparison) -> list[Grid]:
 
 def to_table(result: Scorecard | Comparison) -> Group:
     """For `rich.console.Console.print`."""
-    tables = [grid.to_table() for grid in grids(result)]
-    return Group(*(part for table in tables for part in (table, Text())))
+    return Group(*(grid.to_table() for grid in grids(result)))
 
 
 def to_markdown(result: Scorecard | Comparison) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from xmpress.data.stats import summarise
 from xmpress.tasks import Labels, TaskSet
 
 SPLITS = ("train", "validation", "test")
@@ -132,3 +133,7 @@ class Dataset:
             digest.update(self.labels[name].targets.tobytes())
             digest.update(self.labels[name].choice.tobytes())
         return digest.hexdigest()
+
+    def stats(self) -> dict[str, Any]:
+        """Rows and labels by language, split and task; see `xmpress.data.stats.summarise`."""
+        return summarise(self)

@@ -1,0 +1,240 @@
+"""Tables out: CSV, TSV, JSONL, Parquet and XLSX files, written whole or not at all.
+
+Lists are joined by ``;`` in CSV, TSV and XLSX and are real lists elsewhere.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Protocol, Self
+
+import numpy as np
+from arro3.core import DataType, Table
+
+from xmpress.data.arrow import column
+from xmpress.data.files import atomic_path
+from xmpress.data.readers import STDIN, format_of
+from xmpress.errors import DataError, UsageError
+
+_CELL_LIMIT = 32_767
+_SHEET_LIMIT = 1_048_576
+
+
+class TableWriter:
+    r"""Writes tables of the same columns, one after the other, to one file.
+
+    The format follows from the suffix; ``-`` writes JSONL to standard output. Use it as a context
+    manager: the file appears under its name when the block ends without an error. CSV, TSV and
+    JSONL are streamed; Parquet and XLSX are collected in memory first.
+
+    Raises:
+        DataError: if the suffix is not known, the folder cannot be written to, or a table does not
+            fit the format or the tables before it.
+
+    Example:
+        >>> import tempfile
+        >>> from xmpress.data.arrow import to_table
+        >>> path = Path(tempfile.mkdtemp()) / "out.csv"
+        >>> with TableWriter(path) as writer:
+        ...     writer.write(to_table({"text": ["a"], "emotion": [["joy", "trust"]]}))
+        >>> path.read_text()
+        'text,emotion\na,joy;trust\n'
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._format = "jsonl" if self.path == STDIN else format_of(self.path)
+        self._stack = ExitStack()
+        self._sink: _Sink | None = None
+        self._columns: list[str] | None = None
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            if self.path == STDIN:
+                self._sink = _JsonLines(sys.stdout)
+            else:
+                place = stack.enter_context(atomic_path(self.path))
+                self._sink = self._open(place, stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        sink, self._sink = self._sink, None
+        with self._stack:
+            if error is not None:
+                # Told to the stack by raising it, so that the temporary file is removed.
+                raise error
+            if sink is not None:
+                sink.finish()
+
+    def write(self, table: Table) -> None:
+        """Append the rows of a table."""
+        if self._sink is None:
+            raise UsageError("a TableWriter writes inside its with block only")
+        names = list(table.column_names)
+        if self._columns is None:
+            self._columns = names
+        elif names != self._columns:
+            raise DataError(
+                f"{self.path}: a table has columns {', '.join(names)}, but the ones before it have "
+                f"{', '.join(self._columns)}; write them to files of their own"
+            )
+        self._sink.write(table)
+
+    def _open(self, place: Path, stack: ExitStack) -> _Sink:
+        if self._format == "parquet":
+            return _Parquet(place, self.path)
+        if self._format == "xlsx":
+            return _Workbook(place, self.path)
+        file = stack.enter_context(_create(place, packed=self.path.suffix.lower() == ".gz"))
+        if self._format == "jsonl":
+            return _JsonLines(file)
+        return _Delimited(file, "\t" if self._format == "tsv" else ",")
+
+
+class _Sink(Protocol):
+    def write(self, table: Table) -> None: ...
+
+    def finish(self) -> None: ...
+
+
+class _Delimited:
+    def __init__(self, file: IO[str], delimiter: str) -> None:
+        self._writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+        self._started = False
+
+    def write(self, table: Table) -> None:
+        if not self._started:
+            self._writer.writerow(table.column_names)
+            self._started = True
+        self._writer.writerows([_flat(cell) for cell in row] for row in _rows(table))
+
+    def finish(self) -> None:
+        """Nothing is left to write."""
+
+
+class _JsonLines:
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def write(self, table: Table) -> None:
+        names = table.column_names
+        for row in _rows(table):
+            item = dict(zip(names, row, strict=True))
+            self._file.write(json.dumps(item, ensure_ascii=False, default=str) + "\n")
+
+    def finish(self) -> None:
+        self._file.flush()
+
+
+class _Parquet:
+    def __init__(self, place: Path, path: Path) -> None:
+        self._place = place
+        self._path = path
+        self._tables: list[Table] = []
+
+    def write(self, table: Table) -> None:
+        self._tables.append(table)
+        first = self._tables[0].schema
+        for name in table.column_names:
+            if table.schema.field(name).type != first.field(name).type:
+                raise DataError(
+                    f"{self._path}: column '{name}' is {table.schema.field(name).type} in one "
+                    f"input and {first.field(name).type} in another; write CSV or JSONL, or the "
+                    "inputs one by one"
+                )
+
+    def finish(self) -> None:
+        from arro3.io import write_parquet
+
+        if self._tables:
+            schema = self._tables[0].schema
+            batches = [batch for table in self._tables for batch in table.to_batches()]
+            whole = Table.from_batches([b.with_schema(schema) for b in batches], schema=schema)
+            write_parquet(whole, self._place, compression="zstd(3)")
+
+
+class _Workbook:
+    def __init__(self, place: Path, path: Path) -> None:
+        from openpyxl import Workbook
+
+        self._place = place
+        self._path = path
+        self._book = Workbook(write_only=True)
+        self._sheet = self._book.create_sheet("xmpress")
+        self._rows = 0
+
+    def write(self, table: Table) -> None:
+        names = table.column_names
+        if not self._rows:
+            self._append(names, names)
+        for row in _rows(table):
+            self._append(names, [_flat(cell) for cell in row])
+
+    def finish(self) -> None:
+        self._book.save(self._place)
+
+    def _append(self, names: Sequence[str], cells: Sequence[Any]) -> None:
+        if self._rows == _SHEET_LIMIT:
+            raise DataError(f"{self._path}: a sheet holds {_SHEET_LIMIT:,} rows; write CSV instead")
+        self._sheet.append([self._cell(n, c) for n, c in zip(names, cells, strict=True)])
+        self._rows += 1
+
+    def _cell(self, name: str, value: Any) -> Any:
+        from openpyxl.cell import WriteOnlyCell
+        from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+
+        if not isinstance(value, str):
+            return value
+        if len(value) > _CELL_LIMIT:
+            raise DataError(
+                f"{self._path}, row {self._rows}, column {name}: a cell holds {_CELL_LIMIT:,} "
+                f"characters, this text has {len(value):,}; write CSV, JSONL or Parquet instead"
+            )
+        cell = WriteOnlyCell(self._sheet, ILLEGAL_CHARACTERS_RE.sub("\ufffd", value))
+        cell.data_type = "s"  # text that begins with '=' is no formula
+        return cell
+
+
+def _create(place: Path, *, packed: bool) -> IO[str]:
+    if packed:
+        return gzip.open(place, "wt", encoding="utf-8", newline="")
+    return place.open("w", encoding="utf-8", newline="")
+
+
+def _rows(table: Table) -> Iterator[tuple[Any, ...]]:
+    return zip(*(_values(table, name) for name in table.column_names), strict=True)
+
+
+def _values(table: Table, name: str) -> list[Any]:
+    """The column's values; floats without the digits that their precision does not have."""
+    values = column(table, name)
+    kind = table.schema.field(name).type
+    if kind == DataType.float32():
+        values = [None if v is None else float(str(np.float32(v))) for v in values]
+    if kind in (DataType.float32(), DataType.float64()):
+        values = [None if v is None or math.isnan(v) else v for v in values]
+    return values
+
+
+def _flat(cell: Any) -> Any:
+    if isinstance(cell, list | tuple):
+        return ";".join(str(value) for value in cell if value is not None)
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    if isinstance(cell, dict):
+        return json.dumps(cell, ensure_ascii=False, default=str)
+    return cell

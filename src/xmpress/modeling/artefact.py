@@ -61,11 +61,11 @@ class LoadedModel:
         return predict(self.model, self.tokenizer, texts, contexts)
 
 
-def load_model(path: str | Path) -> LoadedModel:
-    """Read a model directory.
+def read_config(path: str | Path) -> MultiTaskConfig:
+    """Read the configuration of a model directory: its tasks and calibration, without the weights.
 
     Raises:
-        ModelError: if it is not one, incomplete, damaged, or its weights do not fit its config.
+        ModelError: if it is not a model directory, or incomplete.
     """
     path = Path(path)
     if not path.is_dir():
@@ -85,6 +85,17 @@ def load_model(path: str | Path) -> LoadedModel:
             f"{path} holds a '{config.model_type}' encoder without task heads; "
             f"train it first: xmpress train --encoder {path} ..."
         )
+    return config
+
+
+def load_model(path: str | Path) -> LoadedModel:
+    """Read a model directory.
+
+    Raises:
+        ModelError: if it is not one, incomplete, damaged, or its weights do not fit its config.
+    """
+    path = Path(path)
+    config = read_config(path)
     tokenizer = Tokenizer.from_file(path / "tokenizer.json", max_length=config.max_length)
     transformers_logging.disable_progress_bar()
     try:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from xmpress.data import Dataset
     from xmpress.evaluation import Scorecard
     from xmpress.evaluation.comparison import Comparison
-    from xmpress.tasks import TaskSet
 
 
 def evaluate(
@@ -70,6 +69,7 @@ def evaluate(
       xmpress evaluate runs/teacher --data reviews.csv
       xmpress evaluate runs/student runs/student-int8 --data gold.parquet --reference runs/teacher
     """
+    from xmpress.cli.datasets import load
     from xmpress.cli.models import joint_tasks, open_model, score_texts
     from xmpress.evaluation import score
     from xmpress.evaluation.comparison import compare
@@ -79,8 +79,8 @@ def evaluate(
     predictors = [open_model(name, threads=threads) for name in names]
     known = joint_tasks(predictors)
     wanted = known.select(split_names(tasks) or known.names)
-    columns = {"text": text, "lang": lang, "context": context}
-    dataset = _load(data, wanted, split, columns, encoding)
+    whole = load(data, wanted, encoding=encoding, text=text, lang=lang, context=context)
+    dataset = _of_split(whole, split, data)
     say(f"{len(dataset):,} rows of {data}")
     scored = [(score_texts(predictor, dataset), predictor.calibration) for predictor in predictors]
     labels = [predictor.name for predictor in predictors]
@@ -110,19 +110,8 @@ def evaluate(
             out.print()
 
 
-def _load(data: str, tasks: TaskSet, split: str, columns: dict[str, str], encoding: str) -> Dataset:
+def _of_split(dataset: Dataset, split: str, data: str) -> Dataset:
     """The rows to score: of the split, or all if the data knows no splits."""
-    from xmpress.data import Columns, load_dataset
-
-    # Only what differs is named: columns that are named on purpose must be there.
-    named = {role: name for role, name in columns.items() if name != role}
-    config = data.lower().endswith((".yaml", ".yml"))
-    dataset = load_dataset(
-        data,
-        tasks,
-        columns=Columns.model_validate(named) if named and not config else None,
-        encoding=encoding,
-    )
     if split == "all" or set(dataset.splits) == {None}:
         return dataset
     part = dataset.where(split=split)

@@ -7,7 +7,7 @@ from typing import Any
 
 from xmpress.data import Dataset
 from xmpress.evaluation import Scorecard
-from xmpress.evaluation.render import scorecard_markdown
+from xmpress.evaluation.render import to_markdown
 from xmpress.modeling.model import MultiTaskModel, count_parameters
 
 
@@ -54,7 +54,7 @@ def model_card(
         "These rows chose the best step and tuned temperatures and thresholds; "
         "judge the model on a test split.",
         "",
-        scorecard_markdown(scorecard),
+        to_markdown(scorecard),
         "",
     ]
     return "\n".join(lines)

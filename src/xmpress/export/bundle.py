@@ -1,0 +1,98 @@
+"""The model as a bundle."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Any
+
+from xmpress.data.files import atomic_dir, sha256
+from xmpress.errors import UsageError
+from xmpress.export.check import TOLERANCE, check_graph
+from xmpress.export.graph import OPSET, export_onnx
+from xmpress.machine import this_machine
+from xmpress.modeling.artefact import LoadedModel, load_model
+from xmpress.runtime.bundle import TOKENIZER, Manifest, write_manifest
+from xmpress.runtime.engines import open_engine
+
+TARGETS = ("onnx",)
+LOCK_FILE = "recipe.lock.yaml"
+
+
+def export_bundle(
+    model: LoadedModel | str | Path,
+    out: str | Path,
+    *,
+    to: str = "onnx",
+    name: str | None = None,
+    version: str = "1",
+    opset: int = OPSET,
+    tolerance: float = TOLERANCE,
+    scorecard: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Export a model directory to a bundle and compare the two, task by task.
+
+    Args:
+        model: a model directory, or one that is loaded.
+        out: the bundle's directory; complete or not there at all.
+        to: the engine that will run it: ``onnx``.
+        name: the model's name; by default that of its directory.
+        version: the model's version.
+        opset: ONNX operator set.
+        tolerance: largest absolute difference of a logit between model and graph.
+        scorecard: summary of the model's quality, for the manifest.
+        provenance: where the model came from, added to what the model directory tells.
+        overwrite: replace an existing directory.
+
+    Returns:
+        The bundle's directory.
+
+    Raises:
+        ModelError: if the model directory cannot be used.
+        ExportError: if the graph computes something else than the model, naming the tasks.
+        UsageError: if ``to`` is not known, or ``out`` exists and ``overwrite`` is false.
+    """
+    if to not in TARGETS:
+        raise UsageError(f"cannot export to '{to}'; expected one of {', '.join(TARGETS)}")
+    loaded = model if isinstance(model, LoadedModel) else load_model(model)
+    with atomic_dir(out, overwrite=overwrite) as target:
+        (target / to).mkdir()
+        inputs = export_onnx(loaded, target / to / "model.onnx", opset=opset)
+        differences = check_graph(open_engine(target, to), loaded, inputs, tolerance=tolerance)
+        shutil.copyfile(loaded.path / TOKENIZER, target / TOKENIZER)
+        if (loaded.path / LOCK_FILE).is_file():
+            shutil.copyfile(loaded.path / LOCK_FILE, target / LOCK_FILE)
+        config = loaded.model.config
+        manifest = Manifest(
+            name=name or loaded.name,
+            version=version,
+            tasks=loaded.tasks.tasks,
+            calibration=loaded.calibration,
+            languages=tuple(config.languages or ()),
+            max_length=loaded.tokenizer.max_length,
+            inputs=tuple(inputs),  # type: ignore[arg-type]  # names from INPUTS
+            pad_id=loaded.tokenizer.pad_id,
+            opset=opset,
+            checked_on={
+                **this_machine().to_dict(),
+                "largest_difference": differences,
+                "tolerance": tolerance,
+            },
+            provenance={**_provenance(loaded), **(provenance or {})},
+            scorecard=None if scorecard is None else dict(scorecard),
+        )
+        write_manifest(target, manifest)
+    return Path(out)
+
+
+def _provenance(model: LoadedModel) -> dict[str, Any]:
+    packages = ("torch", "transformers", "onnx", "onnxruntime", "tokenizers")
+    return {
+        "encoder": model.model.config.encoder_config.model_type,
+        "weights_sha256": sha256(model.path / "model.safetensors"),
+        "versions": {package: version_of(package) for package in packages},
+    }

@@ -1,0 +1,94 @@
+"""Tiny artefacts for every test: a tokenizer, a random model with the built-in tasks, its bundle."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# The tests run offline; a model hub that is asked would be a mistake.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+VOCABULARY_TEXT = [
+    "the service was great and the staff friendly",
+    "waiting far too long, nobody answered the phone",
+    "trop d'attente au guichet",
+    "die Lieferung kam zu spät",
+    "todo perfecto, gracias",
+    "最高の接客でした",
+    "客服态度很好",
+    "배송은 빨랐는데",
+    "รอคิวนานมาก",
+    "please add a dark mode",
+]
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ``tokenizer.json``: byte-level, so that every text has tokens; segments 0 and 1."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+    tokenizer = Tokenizer(models.BPE(unk_token=None))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(VOCABULARY_TEXT, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+    tokenizer.save(str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_model_dir(tiny_tokenizer_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model directory: a random two-layer BERT with the built-in tasks, 64 tokens at most."""
+    import torch
+    from transformers import BertConfig
+
+    from xmpress.modeling import MultiTaskConfig, MultiTaskModel, save_model
+    from xmpress.runtime.tokenization import Tokenizer
+    from xmpress.tasks import TaskSet
+
+    vocab_size = Tokenizer.from_file(tiny_tokenizer_file, max_length=64).vocab_size
+    encoder = BertConfig(
+        vocab_size=vocab_size,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        pad_token_id=0,
+        # Large weights: predictions then differ from text to text.
+        initializer_range=0.5,
+    )
+    tasks = TaskSet.load("experience")
+    config = MultiTaskConfig(
+        encoder_config=encoder,
+        tasks=tasks.model_dump(mode="json")["tasks"],
+        max_length=64,
+        languages=["en", "fr", "ja"],
+        calibration={
+            "sentiment": {"temperature": 2.0},
+            "emotion": {"thresholds": [0.3, 0.4, 0.5, 0.6, 0.7, 0.3, 0.4, 0.5, 0.6, 0.7, 0.5]},
+        },
+        initializer_range=0.5,
+    )
+    torch.manual_seed(0)
+    directory = tmp_path_factory.mktemp("model") / "tiny"
+    return save_model(directory, MultiTaskModel(config), tiny_tokenizer_file.parent)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of `tiny_model_dir`. To change it, copy it first."""
+    from xmpress.export import export_bundle
+
+    return export_bundle(tiny_model_dir, tmp_path_factory.mktemp("bundle") / "tiny", version="7")

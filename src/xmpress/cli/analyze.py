@@ -132,15 +132,18 @@ def analyze(
     if json:
         emit_json(summary.to_dict())
         return
-    if not out_path and rows:
-        out.print(preview.table())
-        if summary.rows + summary.blank > rows:
-            say(f"the first {rows} of {summary.rows + summary.blank:,} rows; all with -o FILE")
+    total = summary.rows + summary.blank
+    if not out_path and rows and total:
+        out.print(preview.table(out.width))
+        if total > rows:
+            say(f"the first {rows} of {total:,} rows; all with -o FILE")
         out.print()
     if summary.rows:
         out.print(summary)
     if out_path:
-        say(f"wrote {summary.rows + summary.blank:,} rows to {out_path}")
+        say(f"wrote {total:,} rows to {out_path}")
+    elif not total:
+        say("the input has no rows")
 
 
 def _chunks(inputs: list[str], encoding: str) -> Iterator[Chunk]:
@@ -202,26 +205,34 @@ class _Preview:
         for name, values in predictions.items():
             self._predictions[name] += values[part]
 
-    def table(self) -> RichTable:
-        """Text, language and the labels of each task that fits the width."""
+    def table(self, width: int) -> RichTable:
+        """Text, language and labels; the text gets what the rest leaves of the width."""
         from rich.table import Table
         from rich.text import Text
 
-        from xmpress.cli.palette import label_text, title_of
+        from xmpress.cli.palette import WIDE, label_text, title_of
 
         tasks = list(self._tasks)
-        if out.width < 110 and len(tasks) > 4:
+        narrow = width < WIDE
+        if narrow and len(tasks) > 4:
             # intensity says least beside the others
             tasks = [task for task in tasks if task.name != "intensity"]
-        table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-        table.add_column("text", ratio=1, no_wrap=True, overflow="ellipsis", min_width=16)
+        most, gap = (1, 1) if narrow else (2, 2)
+        columns: list[tuple[str, list[Text]]] = [
+            (title_of(task), [label_text(v, most=most) for v in self._predictions[task.name]])
+            for task in tasks
+        ]
         if self._langs:
-            table.add_column("lang")
-        for task in tasks:
-            table.add_column(title_of(task), overflow="ellipsis")
-        for row, text in enumerate(self._texts):
-            one_line = Text(" ".join((text or "").split()))
-            cells = [label_text(self._predictions[task.name][row]) for task in tasks]
-            lang = [Text(self._langs[row] or "-", "dim")] if self._langs else []
-            table.add_row(one_line, *lang, *cells)
+            columns.insert(0, ("lang", [Text(lang or "-", "dim") for lang in self._langs]))
+        taken = sum(
+            gap + max([len(title), *(cell.cell_len for cell in cells)]) for title, cells in columns
+        )
+        table = Table(box=None, header_style="bold", padding=(0, gap, 0, 0), pad_edge=False)
+        table.add_column(
+            "text", width=max(width - taken - gap, 16), no_wrap=True, overflow="ellipsis"
+        )
+        for title, _ in columns:
+            table.add_column(title, no_wrap=True, overflow="ellipsis")
+        for text, *cells in zip(self._texts, *(cells for _, cells in columns), strict=True):
+            table.add_row(Text(" ".join((text or "").split())), *cells)
         return table

@@ -8,6 +8,9 @@ from rich.text import Text
 
 from xmpress.tasks import Task
 
+WIDE = 110
+"""Columns of a terminal from which on everything about the built-in tasks fits side by side."""
+
 _STYLES = {
     # sentiment and effort, worst to best
     "very_negative": "bold red",
@@ -50,14 +53,16 @@ def style_of(label: str) -> str:
     return _STYLES.get(label, "")
 
 
-def label_text(labels: str | Sequence[str] | None) -> Text:
-    """One label or several, for people: coloured, with spaces for underscores."""
+def label_text(labels: str | Sequence[str] | None, *, most: int | None = None) -> Text:
+    """One label or several (at most so many), coloured, with spaces for underscores."""
     if labels is None:
         return Text("-", style="dim")
     names = [labels] if isinstance(labels, str) else labels
     if not names:
         return Text("none", style="dim")
-    return Text(", ").join(Text(name.replace("_", " "), style=style_of(name)) for name in names)
+    shown = [Text(name.replace("_", " "), style=style_of(name)) for name in names[:most]]
+    text = Text(", ").join(shown)
+    return text.append(f" +{len(names) - len(shown)}", "dim") if len(names) > len(shown) else text
 
 
 def title_of(task: Task) -> str:

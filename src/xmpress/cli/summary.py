@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from xmpress.cli.palette import label_text, style_of, title_of
+from xmpress.cli.palette import WIDE, label_text, style_of, title_of
 from xmpress.tasks import Task, TaskSet
 
 SHOWN_PER_TASK = 6
@@ -83,11 +83,11 @@ class Summary:
     def _by_size(self) -> list[tuple[str, dict[str, Counter[str]]]]:
         return sorted(self._languages.items(), key=lambda item: (-self._rows[item[0]], item[0]))
 
-    def __rich__(self) -> RenderableType:
-        parts: list[RenderableType] = [self._task_table()]
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self._task_table()
         if len(self._languages) > 1:
-            parts += ["", self._language_table()]
-        return Group(*parts)
+            yield ""
+            yield self._language_table(wide=options.max_width >= WIDE)
 
     def _task_table(self) -> Table:
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
@@ -112,19 +112,20 @@ class Summary:
             shares.append(Text(f"and {hidden} more", "dim"))
         return Text(" · ", "dim").join(shares) if shares else Text("none", "dim")
 
-    def _language_table(self) -> Table:
+    def _language_table(self, *, wide: bool) -> Table:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
         table.add_column("lang")
         table.add_column("rows", justify="right")
         for task in self.tasks:
-            table.add_column(title_of(task))
+            table.add_column(title_of(task), no_wrap=True)
         for lang, counts in self._by_size():
-            cells = [self._most_frequent(counts[task.name], lang) for task in self.tasks]
+            cells = [self._most_frequent(counts[task.name], lang, wide) for task in self.tasks]
             table.add_row(lang, f"{self._rows[lang]:,}", *cells)
         return table
 
-    def _most_frequent(self, counts: Counter[str], lang: str) -> Text:
+    def _most_frequent(self, counts: Counter[str], lang: str, with_share: bool) -> Text:
         if not counts:
             return label_text([])
         ((label, count),) = counts.most_common(1)
-        return label_text(label).append(f" {count / self._rows[lang]:.0%}", "dim")
+        text = label_text(label)
+        return text.append(f" {count / self._rows[lang]:.0%}", "dim") if with_share else text

@@ -51,7 +51,7 @@ def read_workbook(path: Path, rows: int) -> Iterator[Part]:
     body = [[_cell(cell) for cell in row] for row in sheet[1:]]
     table = to_table({name: [row[i] for row in body] for i, name in enumerate(header)})
     for start in range(0, max(len(body), 1), rows):
-        yield table.slice(start, rows), start + 1
+        yield table.slice(start, min(rows, len(body) - start)), start + 1
 
 
 def _check_whole(path: Path) -> None:

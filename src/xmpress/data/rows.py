@@ -22,16 +22,12 @@ _SPLIT_NAMES = {
 
 
 class RowReader:
-    """Reads one chunk of a source.
-
-    Attributes:
-        problems: what is wrong with which rows, once `read` has run.
-    """
+    """Reads one chunk of a source."""
 
     def __init__(
         self, settings: SourceSettings, name: str | None, chunk: Chunk, tasks: TaskSet
     ) -> None:
-        self.problems: list[Problem] = []
+        self._found: list[tuple[int, Problem]] = []
         self._settings = settings
         self._columns = settings.columns
         self._source = name or chunk.file.stem
@@ -60,6 +56,11 @@ class RowReader:
             splits=self._splits(),
             labels={task.name: self._labels(task) for task in self._tasks},
         )
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What is wrong with which rows, in their order, once `read` has run."""
+        return [problem for _, problem in sorted(self._found, key=lambda found: found[0])]
 
     # ---- columns ----------------------------------------------------------------------------
 
@@ -96,7 +97,7 @@ class RowReader:
 
     def _bad(self, index: int, name: str, what: str) -> None:
         place = f"{self._file}, row {self._numbers[index]}, column {name}"
-        self.problems.append(Problem(place, what))
+        self._found.append((index, Problem(place, what)))
 
     # ---- values -----------------------------------------------------------------------------
 

@@ -162,7 +162,10 @@ def _objects(path: Path, rows: int, encoding: str) -> Iterator[tuple[list[dict[s
 
 
 def _object(line: str) -> dict[str, Any]:
-    item = json.loads(line)
+    try:
+        item = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is not JSON: {error.msg} at character {error.pos + 1}") from error
     if not isinstance(item, dict):
         raise ValueError(f'is a {type(item).__name__}, expected an object such as {{"text": ...}}')
     return item

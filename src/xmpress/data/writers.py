@@ -12,6 +12,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from datetime import datetime, time
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Protocol, Self
@@ -73,10 +74,10 @@ class TableWriter:
         trace: TracebackType | None,
     ) -> None:
         sink, self._sink = self._sink, None
+        if error is not None:
+            self._stack.__exit__(kind, error, trace)
+            return
         with self._stack:
-            if error is not None:
-                # Told to the stack by raising it, so that the temporary file is removed.
-                raise error
             if sink is not None:
                 sink.finish()
 
@@ -134,7 +135,7 @@ class _JsonLines:
         names = table.column_names
         for row in _rows(table):
             item = dict(zip(names, row, strict=True))
-            self._file.write(json.dumps(item, ensure_ascii=False, default=str) + "\n")
+            self._file.write(json.dumps(item, ensure_ascii=False, default=_plain) + "\n")
 
     def finish(self) -> None:
         self._file.flush()
@@ -169,44 +170,48 @@ class _Parquet:
 
 class _Workbook:
     def __init__(self, place: Path, path: Path) -> None:
-        from openpyxl import Workbook
-
         self._place = place
         self._path = path
-        self._book = Workbook(write_only=True)
-        self._sheet = self._book.create_sheet("xmpress")
-        self._rows = 0
+        self._rows: list[Sequence[Any]] = []
 
     def write(self, table: Table) -> None:
         names = table.column_names
         if not self._rows:
-            self._append(names, names)
+            self._rows.append(names)
         for row in _rows(table):
-            self._append(names, [_flat(cell) for cell in row])
+            if len(self._rows) == _SHEET_LIMIT:
+                limit = f"a sheet holds {_SHEET_LIMIT:,} rows"
+                raise DataError(f"{self._path}: {limit}; write CSV, JSONL or Parquet instead")
+            self._rows.append([self._value(n, c) for n, c in zip(names, row, strict=True)])
 
     def finish(self) -> None:
-        self._book.save(self._place)
-
-    def _append(self, names: Sequence[str], cells: Sequence[Any]) -> None:
-        if self._rows == _SHEET_LIMIT:
-            raise DataError(f"{self._path}: a sheet holds {_SHEET_LIMIT:,} rows; write CSV instead")
-        self._sheet.append([self._cell(n, c) for n, c in zip(names, cells, strict=True)])
-        self._rows += 1
-
-    def _cell(self, name: str, value: Any) -> Any:
+        # Only now: a workbook that is begun and not saved leaves files behind.
+        from openpyxl import Workbook
         from openpyxl.cell import WriteOnlyCell
         from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
-        if not isinstance(value, str):
-            return value
-        if len(value) > _CELL_LIMIT:
+        book = Workbook(write_only=True)
+        sheet = book.create_sheet("xmpress")
+        for row in self._rows:
+            cells = list(row)
+            for i, value in enumerate(row):
+                if isinstance(value, str):
+                    cells[i] = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub("\ufffd", value))
+                    cells[i].data_type = "s"  # text that begins with '=' is no formula
+            sheet.append(cells)
+        book.save(self._place)
+
+    def _value(self, name: str, value: Any) -> Any:
+        value = _flat(value)
+        if isinstance(value, datetime | time) and value.tzinfo:
+            return value.isoformat()  # a workbook knows no time zones
+        if isinstance(value, str) and len(value) > _CELL_LIMIT:
             raise DataError(
-                f"{self._path}, row {self._rows}, column {name}: a cell holds {_CELL_LIMIT:,} "
-                f"characters, this text has {len(value):,}; write CSV, JSONL or Parquet instead"
+                f"{self._path}, row {len(self._rows)}, column {name}: a cell holds "
+                f"{_CELL_LIMIT:,} characters, this text has {len(value):,}; "
+                "write CSV, JSONL or Parquet instead"
             )
-        cell = WriteOnlyCell(self._sheet, ILLEGAL_CHARACTERS_RE.sub("\ufffd", value))
-        cell.data_type = "s"  # text that begins with '=' is no formula
-        return cell
+        return value
 
 
 def _create(place: Path, *, packed: bool) -> IO[str]:
@@ -220,13 +225,13 @@ def _rows(table: Table) -> Iterator[tuple[Any, ...]]:
 
 
 def _values(table: Table, name: str) -> list[Any]:
-    """The column's values; floats without the digits that their precision does not have."""
+    """The column's values; floats in their shortest form, null where they are not finite."""
     values = column(table, name)
     kind = table.schema.field(name).type
     if kind == DataType.float32():
         values = [None if v is None else float(str(np.float32(v))) for v in values]
     if kind in (DataType.float32(), DataType.float64()):
-        values = [None if v is None or math.isnan(v) else v for v in values]
+        values = [v if v is not None and math.isfinite(v) else None for v in values]
     return values
 
 
@@ -235,6 +240,13 @@ def _flat(cell: Any) -> Any:
         return ";".join(str(value) for value in cell if value is not None)
     if isinstance(cell, bool):
         return str(cell).lower()
+    if isinstance(cell, bytes):
+        return _plain(cell)
     if isinstance(cell, dict):
-        return json.dumps(cell, ensure_ascii=False, default=str)
+        return json.dumps(cell, ensure_ascii=False, default=_plain)
     return cell
+
+
+def _plain(value: Any) -> str:
+    """Text for a value that the format has no type for, such as a date."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -84,6 +84,8 @@ def evaluate(
     say(f"{len(dataset):,} rows of {data}")
     scored = [(score_texts(predictor, dataset), predictor.calibration) for predictor in predictors]
     labels = [predictor.name for predictor in predictors]
+    if len(set(labels)) < len(labels):  # such as runs/a/bundle and runs/b/bundle
+        labels = names
     cards = [
         score(label, logits, dataset, calibration)
         for label, (logits, calibration) in zip(labels, scored, strict=True)

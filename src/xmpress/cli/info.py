@@ -74,8 +74,6 @@ def _model_directory(path: Path) -> dict[str, Any]:
         )
     encoder = config.get("encoder_config") or {}
     lock = path / "recipe.lock.yaml"
-    scores = path / "training.json"
-    validation = _json(scores).get("validation") if scores.is_file() else None
     return {
         "kind": "model directory",
         "path": str(path),
@@ -86,13 +84,15 @@ def _model_directory(path: Path) -> dict[str, Any]:
         "languages": config.get("languages") or [],
         "max_length": config.get("max_length"),
         "pooling": config.get("pooling"),
-        "encoder": {key: encoder[key] for key in _ENCODER_KEYS if key in encoder},
-        "scorecard": _summary(validation),
+        "encoder": _only(encoder, _ENCODER),
+        "scorecard": validation_summary(path),
         "provenance": _yaml(lock) if lock.is_file() else {},
     }
 
 
-_ENCODER_KEYS = (
+_CHECKED = ("cpu", "instruction_sets", "rows", "agreement", "largest_difference")
+_ORIGIN = ("encoder", "recipe", "recipe_hash", "hash", "seeds", "data")
+_ENCODER = (
     "model_type",
     "num_hidden_layers",
     "n_layers",
@@ -106,10 +106,13 @@ _ENCODER_KEYS = (
 )
 
 
-def _summary(validation: dict[str, Any] | None) -> dict[str, Any] | None:
-    if validation is None:
+def validation_summary(path: Path) -> dict[str, Any] | None:
+    """Macro-F1 per task on the validation rows, if the model was trained by xmpress."""
+    file = path / "training.json"
+    if not file.is_file():
         return None
-    return {"on": "validation", **validation["tasks"], "average": validation["average"]}
+    card = _json(file)["validation"]
+    return {"split": "validation", **card["tasks"], "average": card["average"]}
 
 
 def _parameters(weights: Path) -> int:
@@ -164,9 +167,9 @@ def _show(report: dict[str, Any]) -> None:
     table.add_row("max length", f"{report['max_length']} tokens")
     if "engines" in report:
         table.add_row("quantization", _pairs(report["quantization"] or {}) or "none (fp32)")
-        table.add_row("checked on", _pairs(report["checked_on"]) or "unknown")
+        table.add_row("checked on", _pairs(_only(report["checked_on"], _CHECKED)) or "unknown")
     for task in report["tasks"]:
-        kind = task["kind"].replace("_", " ")
+        kind = task["kind"].replace("_", "-")
         table.add_row(
             task["name"],
             Text(f"{kind}: ", "dim").append_text(label_text(task["labels"])),
@@ -176,7 +179,7 @@ def _show(report: dict[str, Any]) -> None:
             table.add_row("", Text(_calibration(calibration), "dim"))
     if report["scorecard"]:
         table.add_row("quality", _pairs(report["scorecard"]))
-    table.add_row("provenance", _provenance(report["provenance"]))
+    table.add_row("provenance", _pairs(_only(report["provenance"], _ORIGIN)) or "unknown")
     out.print(table)
 
 
@@ -188,13 +191,8 @@ def _calibration(calibration: dict[str, Any]) -> str:
     return said
 
 
-def _provenance(provenance: dict[str, Any]) -> str:
-    kept = {
-        key: value
-        for key, value in provenance.items()
-        if key in {"hash", "recipe", "recipe_hash", "seed", "seeds", "data", "created"}
-    }
-    return _pairs(kept) or "unknown"
+def _only(values: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {key: values[key] for key in keys if values.get(key)}
 
 
 def _pairs(values: dict[str, Any]) -> str:

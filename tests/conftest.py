@@ -1,4 +1,4 @@
-"""Tiny artefacts for every test: a tokenizer, a random model with the built-in tasks, its bundle."""
+"""Tiny artefacts: a tokenizer, a random model with the built-in tasks, and its bundle."""
 
 import os
 from pathlib import Path

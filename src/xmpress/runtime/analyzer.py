@@ -176,10 +176,9 @@ class Analyzer:
             TaskError: if there is no such task.
         """
         texts = [texts] if isinstance(texts, str) else list(texts)
-        contexts = [contexts] * len(texts) if isinstance(contexts, str) else contexts
-        check_texts(texts, "texts[{}]")
+        check_texts(texts, "texts[{}]".format)
         chosen = self._choose(tasks)
-        decoded = self._decode(texts, contexts, chosen)
+        decoded = self._decode(texts, _contexts(contexts, len(texts)), chosen)
         predictions: list[dict[str, Prediction]] = [{} for _ in texts]
         for task in chosen:
             blank = Prediction(None, (), None, {}, task.multi)
@@ -239,12 +238,12 @@ class Analyzer:
         schema = tables.predicted_schema(source.schema, chosen, names, probabilities=probabilities)
         parts, row = [], 1
         for batch in source.rechunk(max_chunksize=TABLE_ROWS).to_batches():
-            texts = list(batch.column(place).to_pylist())
-            check_texts(texts, f"row {{}}, column {text}", first=row)
-            contexts = None
-            if context_place is not None:
-                contexts = list(batch.column(context_place).to_pylist())
-                check_texts(contexts, f"row {{}}, column {context}", first=row)
+            texts = tables.texts_of(batch, place, first_row=row)
+            contexts = (
+                None
+                if context_place is None
+                else tables.texts_of(batch, context_place, first_row=row)
+            )
             decoded = self._decode(texts, contexts, chosen)
             parts.append(
                 tables.append_predictions(
@@ -264,7 +263,7 @@ class Analyzer:
         Raises:
             DataError: naming what is not text.
         """
-        check_texts(texts, "texts[{}]")
+        check_texts(texts, "texts[{}]".format)
         contexts = _contexts(contexts, len(texts))
         pairs = [(text or "", context) for text, context in zip(texts, contexts, strict=True)]
         number = {pair: i for i, pair in enumerate(dict.fromkeys(pairs))}
@@ -310,11 +309,11 @@ class Analyzer:
         return scores
 
 
-def _contexts(contexts: Sequence[str | None] | None, n: int) -> Sequence[str | None]:
+def _contexts(contexts: str | Sequence[str | None] | None, n: int) -> Sequence[str | None]:
     """One per text; blank ones are no context."""
-    if contexts is None:
-        return [None] * n
+    if contexts is None or isinstance(contexts, str):
+        contexts = [contexts] * n
     if len(contexts) != n:
         raise UsageError(f"{n} texts but {len(contexts)} contexts; expected one per text")
-    check_texts(contexts, "contexts[{}]")
+    check_texts(contexts, "contexts[{}]".format)
     return [None if is_blank(context) else context for context in contexts]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,15 +51,15 @@ def is_blank(text: str | None) -> bool:
     return text is None or not any(c.isprintable() and not c.isspace() for c in text)
 
 
-def check_texts(values: Sequence[Any], where: str, *, first: int = 0) -> None:
+def check_texts(values: Sequence[Any], where: Callable[[int], str]) -> None:
     """Refuse what is neither text nor null.
 
     Raises:
-        DataError: naming each place, ``where`` with its number counted from ``first``.
+        DataError: naming each place, which is ``where`` of its number from 0.
     """
     problems = [
-        Problem(where.format(i), f"expected text, found {type(value).__name__} {value!r:.40}")
-        for i, value in enumerate(values, start=first)
+        Problem(where(i), f"expected text, found {type(value).__name__} {value!r:.40}")
+        for i, value in enumerate(values)
         if not isinstance(value, str | None)
     ]
     if problems:

@@ -10,7 +10,7 @@ import numpy as np
 from arro3.core import Array, DataType, Field, RecordBatch, Schema, Table, list_array
 
 from xmpress.errors import DataError
-from xmpress.runtime.decoding import Decoded
+from xmpress.runtime.decoding import Decoded, check_texts
 from xmpress.tasks import Task, TaskSet
 
 _LABELS = DataType.list(Field("item", DataType.utf8(), nullable=True))
@@ -89,6 +89,18 @@ def find_column(table: Table, name: str) -> int:
             "Say which one holds the text or the context (--text, --context)"
         )
     return table.column_names.index(name)
+
+
+def texts_of(batch: RecordBatch, column: int, *, first_row: int) -> list[str | None]:
+    """The texts of a column.
+
+    Raises:
+        DataError: naming the rows that hold something else, counted from ``first_row``.
+    """
+    name = batch.schema.names[column]
+    texts = list(batch.column(column).to_pylist())
+    check_texts(texts, lambda row: f"row {row + first_row}, column {name}")
+    return texts
 
 
 def predicted_schema(

@@ -56,8 +56,8 @@ def open_engine(bundle: str | Path, name: str = "auto", *, threads: int | None =
         raise EngineError(f"there is no engine '{name}'; the engines are {', '.join(ENGINES)}")
     if name not in {"auto", *present} or not present:
         raise EngineError(
-            f"bundle {bundle} has no graph for engine '{name}' (it has: {', '.join(present)}); "
-            "export the model for it"
+            f"bundle {bundle} has no graph for engine '{name}' "
+            f"(it has: {', '.join(present) or 'none'}); export the model for it"
         )
     if threads is not None and threads < 1:
         raise EngineError(f"threads is {threads}; expected at least 1")

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from xmpress.errors import EngineError
 from xmpress.tasks import FloatArray
 
-_ERRORS_ONLY = 3
+_FATAL = 4
+"""Errors reach the caller as exceptions; on standard error they would be said twice."""
 
 
 class OnnxRuntimeEngine:
@@ -22,7 +23,7 @@ class OnnxRuntimeEngine:
 
     def __init__(self, folder: Path, threads: int | None = None) -> None:
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = _ERRORS_ONLY
+        options.log_severity_level = _FATAL
         options.intra_op_num_threads = threads or 0
         try:
             self._session = onnxruntime.InferenceSession(

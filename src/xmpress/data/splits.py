@@ -33,18 +33,20 @@ def assign_splits(dataset: Dataset, fractions: Mapping[str, float], *, seed: int
     names = dataset.tasks.names
     annotated = zip(*(dataset.labels[name].annotated.tolist() for name in names), strict=True)
     given: dict[str, str] = {}
-    strata: dict[tuple[str, tuple[bool, ...]], dict[str, str]] = defaultdict(dict)
+    strata: dict[tuple[str, tuple[bool, ...]], list[str]] = defaultdict(list)
     folded = [fold(text) for text in dataset.texts]
     for key, split in zip(folded, dataset.splits, strict=True):
         if split is not None:
             given.setdefault(key, split)
-    seen = set(given)
+    place: dict[str, tuple[str, tuple[bool, ...]]] = {}
     for key, lang, tasks in zip(folded, dataset.langs, annotated, strict=True):
-        if key not in seen:
-            seen.add(key)
-            strata[lang, tasks][key] = key
+        if key not in given:
+            # A text in several languages or with several sets of tasks counts in the first.
+            place[key] = min(place.get(key, (lang, tasks)), (lang, tasks))
+    for key, stratum in place.items():
+        strata[stratum].append(key)
     for texts in strata.values():
-        given |= _divide(list(texts), fractions, seed)
+        given |= _divide(texts, fractions, seed)
     return dataset.with_splits(
         [split or given[key] for key, split in zip(folded, dataset.splits, strict=True)]
     )

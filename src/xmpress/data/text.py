@@ -29,7 +29,8 @@ def fold(text: str) -> str:
         True
     """
     normal = unicodedata.normalize("NFKC", text).casefold()
-    return normal.translate(_FOLDING) or normal
+    # Normalised again: marks may have come to stand after another letter.
+    return unicodedata.normalize("NFKC", normal.translate(_FOLDING)) or normal
 
 
 def text_hash(text: str, seed: int = 0) -> float:

@@ -114,14 +114,23 @@ class _Sink(Protocol):
 
 class _Delimited:
     def __init__(self, file: IO[str], delimiter: str) -> None:
-        self._writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+        self._usual = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+        # Before Python 3.13 a carriage return is not quoted of itself, and reads as a line's end.
+        self._quoted = csv.writer(
+            file, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL
+        )
         self._started = False
 
     def write(self, table: Table) -> None:
         if not self._started:
-            self._writer.writerow(table.column_names)
+            self._append(table.column_names)
             self._started = True
-        self._writer.writerows([_flat(cell) for cell in row] for row in _rows(table))
+        for row in _rows(table):
+            self._append([_flat(cell) for cell in row])
+
+    def _append(self, cells: Sequence[Any]) -> None:
+        returns = any(isinstance(cell, str) and "\r" in cell for cell in cells)
+        (self._quoted if returns else self._usual).writerow(cells)
 
     def finish(self) -> None:
         """Nothing is left to write."""

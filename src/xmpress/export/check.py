@@ -7,10 +7,11 @@ from itertools import cycle, islice
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from xmpress.errors import ExportError
 from xmpress.modeling.artefact import LoadedModel
-from xmpress.runtime.batching import pad, token_budget_batches
+from xmpress.runtime.batching import pad
 from xmpress.runtime.engines import Engine
 from xmpress.runtime.tokenization import Encoded
 
@@ -37,7 +38,7 @@ TEXTS = (
 )
 """Several scripts and lengths, the empty text among them."""
 CONTEXT = "What is the main reason for your score?"
-BATCH_SIZES = (1, 2, 5, 16)
+BATCH_SIZES = (1, 2, 5, 10)
 
 
 def check_graph(
@@ -77,14 +78,17 @@ def check_graph(
     return worst
 
 
-def _batches(model: LoadedModel) -> Iterator[tuple[Encoded, np.ndarray]]:
+def _batches(model: LoadedModel) -> Iterator[tuple[Encoded, NDArray[np.intp]]]:
     long = " ".join(islice(cycle(filter(None, TEXTS)), model.tokenizer.max_length))
-    texts = [*TEXTS, long, long[:200], *TEXTS]
-    contexts = [None] * (len(TEXTS) + 1) + [CONTEXT] * (len(TEXTS) + 1)
-    encoded = model.tokenizer.encode(texts, contexts)
-    for size in BATCH_SIZES:
-        # In the order given: long and short texts in one batch, so that there is padding.
-        for start in range(0, len(texts), size):
-            yield encoded, np.arange(start, min(start + size, len(texts)))
-    for rows in token_budget_batches(encoded.lengths):
-        yield encoded, rows
+    texts = [*TEXTS, long, long[:200]]
+    without = model.tokenizer.encode(texts)
+    with_context = model.tokenizer.encode(texts, [CONTEXT] * len(texts))
+    for encoded in (without, with_context):
+        # In the order given, not by length: long and short texts together need padding.
+        rows, sizes = np.arange(len(texts)), cycle(BATCH_SIZES)
+        while len(rows):
+            size = next(sizes)
+            yield encoded, rows[:size]
+            rows = rows[size:]
+        for row in (len(texts) - 1, int(encoded.lengths.argmin()), int(encoded.lengths.argmax())):
+            yield encoded, np.array([row])

@@ -57,13 +57,13 @@ def test_no_directory(tmp_path):
 
 
 def test_a_model_directory_is_told_how_to_become_a_bundle(tiny_model_dir):
-    with pytest.raises(BundleError, match="is a model directory, not a bundle.*xmpress export"):
+    with pytest.raises(BundleError, match=r"is a model directory, not a bundle.*xmpress export"):
         Bundle.open(tiny_model_dir)
 
 
 def test_half_written_without_manifest(copy):
     (copy / "xmpress.json").unlink()
-    with pytest.raises(BundleError, match="is not a bundle: it has no xmpress.json"):
+    with pytest.raises(BundleError, match=r"is not a bundle: it has no xmpress.json"):
         Bundle.open(copy)
 
 
@@ -86,13 +86,13 @@ def test_altered_file(copy, name):
 def test_edited_checksum(copy):
     files = json.loads((copy / "xmpress.json").read_text())["files"]
     edit(copy, files=files | {"tokenizer.json": "0" * 64})
-    with pytest.raises(BundleError, match="tokenizer.json is damaged or was altered"):
+    with pytest.raises(BundleError, match=r"tokenizer.json is damaged or was altered"):
         Bundle.open(copy)
 
 
 def test_unlisted_tokenizer(copy):
     edit(copy, files={})
-    with pytest.raises(BundleError, match="does not list tokenizer.json"):
+    with pytest.raises(BundleError, match=r"does not list tokenizer.json"):
         Bundle.open(copy)
 
 

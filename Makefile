@@ -31,6 +31,10 @@ format: $(VENV)/.installed  ## put the style right
 docs: $(DOCS_VENV)/.installed  ## build the documentation into docs/_build
 	$(DOCS_VENV)/bin/mkdocs build --strict
 
+docs/reference/cli.md: $(VENV)/.installed $(wildcard src/xmpress/cli/*.py) docs/cli_reference.py
+	$(BIN)/python docs/cli_reference.py > $@.new
+	@mv $@.new $@
+
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "xmpress needs Python 3.11 or newer as '$(PYTHON)'; name another: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }

@@ -34,7 +34,10 @@ def analyze(
         ),
     ],
     model: Annotated[
-        str, typer.Option("-m", "--model", help="A bundle's folder, or a name of the zoo.")
+        str,
+        typer.Option(
+            "-m", "--model", metavar="MODEL", help="A bundle's folder, or a name of the zoo."
+        ),
     ] = "default",
     out_path: Annotated[
         str | None,

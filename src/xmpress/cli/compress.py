@@ -29,6 +29,7 @@ def compress(
         typer.Option(
             "-m",
             "--model",
+            metavar="MODEL",
             help="The model directory or bundle to compress; the recipe's teacher by default.",
             show_default=False,
         ),

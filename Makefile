@@ -28,8 +28,8 @@ format: $(VENV)/.installed  ## put the style right
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(DOCS_VENV)/.installed  ## build the documentation into docs/_build
-	$(DOCS_VENV)/bin/mkdocs build --strict
+docs: $(DOCS_VENV)/.installed  ## build the documentation into build/site
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict --quiet
 
 docs/reference/cli.md: $(VENV)/.installed $(wildcard src/xmpress/cli/*.py) docs/cli_reference.py
 	$(BIN)/python docs/cli_reference.py > $@.new

@@ -13,6 +13,7 @@ import numpy as np
 from xmpress.data.dataset import UNDETERMINED, Dataset
 from xmpress.data.near import near_groups
 from xmpress.data.text import fold
+from xmpress.errors import UsageError
 from xmpress.tasks import Labels, Task
 
 Group = list[int]
@@ -90,7 +91,8 @@ def check(dataset: Dataset, *, near: float | None = None) -> DataReport:
 
     Args:
         dataset: the rows.
-        near: also count texts as the same that share this part (0 to 1) of their character 5-grams.
+        near: also count texts as the same that share this part (0.5 to 1) of their character
+            5-grams.
     """
     duplicates = find_duplicates(dataset, near=near)
     annotated = np.array([dataset.labels[name].annotated for name in dataset.tasks.names])
@@ -123,9 +125,14 @@ def find_duplicates(dataset: Dataset, *, near: float | None = None) -> list[Grou
 
     Args:
         dataset: the rows.
-        near: also group texts of which at least this part (Jaccard similarity, 0 to 1) of the
+        near: also group texts of which at least this part (Jaccard similarity, 0.5 to 1) of the
             character 5-grams is shared, found by MinHash (Broder, 1997).
+
+    Raises:
+        UsageError: if ``near`` is not from 0.5 to 1; less is not found reliably.
     """
+    if near is not None and not 0.5 <= near <= 1:
+        raise UsageError(f"near is {near:g}; expected a similarity from 0.5 to 1")
     groups: dict[tuple[str, str], Group] = defaultdict(list)
     for row, (text, context) in enumerate(zip(dataset.texts, dataset.contexts, strict=True)):
         groups[fold(text), fold(context or "")].append(row)

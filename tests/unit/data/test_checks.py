@@ -5,6 +5,7 @@ import pytest
 
 from xmpress.data import Dataset, Leak, check, find_duplicates, find_leakage
 from xmpress.data.near import near_groups
+from xmpress.errors import UsageError
 
 Make = Callable[..., Dataset]
 
@@ -26,6 +27,12 @@ def test_near_duplicates_on_request(make: Make) -> None:
     dataset = make([LONG, "Great", LONG + " today", LONG.upper(), "Great food"])
     assert find_duplicates(dataset) == [[0, 3]]
     assert find_duplicates(dataset, near=0.8) == [[0, 2, 3]]
+
+
+@pytest.mark.parametrize("near", [0.4, 1.1])
+def test_a_similarity_that_cannot_be_found_is_refused(make: Make, near: float) -> None:
+    with pytest.raises(UsageError, match=r"from 0\.5 to 1"):
+        find_duplicates(make(["a"]), near=near)
 
 
 def test_near_groups_keep_to_the_threshold() -> None:

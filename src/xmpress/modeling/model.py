@@ -19,14 +19,15 @@ class MultiTaskOutput(ModelOutput):  # type: ignore[misc, unused-ignore]
     """What `MultiTaskModel` returns.
 
     Attributes:
-        logits: per task float [n, L].
         pooled: float [n, hidden], what the heads see.
+        logits: per task float [n, L].
         hidden_states: with ``output_hidden_states``: embeddings and each layer, [n, s, hidden].
         attentions: with ``output_attentions``: per layer [n, heads, s, s].
     """
 
-    logits: dict[str, Tensor] | None = None
+    # Not the mapping first: the base class would take it for all the fields.
     pooled: Tensor | None = None
+    logits: dict[str, Tensor] | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
 

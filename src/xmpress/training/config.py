@@ -67,9 +67,7 @@ class TrainConfig(BaseModel):
     """Write TensorBoard event files beside the model."""
 
     @classmethod
-    def load(
-        cls, path: str | Path | None, overrides: Sequence[str] = (), **settings: Any
-    ) -> Self:
+    def load(cls, path: str | Path | None, overrides: Sequence[str] = (), **settings: Any) -> Self:
         """Read a file, put further settings on top, then overrides of the form ``a.b=value``.
 
         Raises:

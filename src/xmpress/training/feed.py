@@ -81,9 +81,7 @@ class Feed:
 
     def epoch(self, number: int) -> list[Rows]:
         """The batches of one epoch, as row numbers."""
-        rows = draw_epoch(
-            self._groups, temperature=self.temperature, seed=self.seed, epoch=number
-        )
+        rows = draw_epoch(self._groups, temperature=self.temperature, seed=self.seed, epoch=number)
         return length_bucketed_batches(
             rows, self._encoded.lengths, budget=self.budget, seed=self.seed, epoch=number
         )

@@ -189,9 +189,7 @@ def fit(
     return progress
 
 
-def _steps(
-    feed: Feed, per_step: int, progress: Progress
-) -> Iterator[tuple[int, int, list[Rows]]]:
+def _steps(feed: Feed, per_step: int, progress: Progress) -> Iterator[tuple[int, int, list[Rows]]]:
     """Epoch, step within it, and the batches of that step, from where the training stands, on."""
     epoch, position = progress.epoch, progress.position
     while True:

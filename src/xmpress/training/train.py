@@ -151,14 +151,11 @@ def training_splits(
     dataset: Dataset, settings: ValidationSettings, *, seed: int
 ) -> tuple[Dataset, Dataset]:
     """The train and validation rows; rows without a split are divided, test rows left alone."""
-    if None in dataset.splits:
-        shares = {"train": 1 - settings.fraction, "validation": settings.fraction}
-        dataset = assign_splits(dataset, shares, seed=seed)
+    shares = {"train": 1 - settings.fraction, "validation": settings.fraction}
+    dataset = assign_splits(dataset, shares, seed=seed)
     training, validation = dataset.where(split="train"), dataset.where(split="validation")
     if not len(validation) and len(training):
-        free = Dataset(**{**vars(training), "splits": [None] * len(training)})
-        shares = {"train": 1 - settings.fraction, "validation": settings.fraction}
-        divided = assign_splits(free, shares, seed=seed)
+        divided = assign_splits(training.with_splits([None] * len(training)), shares, seed=seed)
         training, validation = divided.where(split="train"), divided.where(split="validation")
     if not len(training):
         raise TrainingError("there are no rows of the split 'train'")

@@ -43,9 +43,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def lock_text(
-    settings: Mapping[str, Any], *, seeds: Sequence[int], data: Mapping[str, str]
-) -> str:
+def lock_text(settings: Mapping[str, Any], *, seeds: Sequence[int], data: Mapping[str, str]) -> str:
     """The content of a lock file.
 
     Args:

@@ -30,9 +30,7 @@ def read_yaml(
     return parse_yaml(text, where=f"{what} {path}", error=error)
 
 
-def parse_yaml(
-    text: str, *, where: str, error: type[ConfigError] = ConfigError
-) -> dict[str, Any]:
+def parse_yaml(text: str, *, where: str, error: type[ConfigError] = ConfigError) -> dict[str, Any]:
     """Read YAML text that holds a mapping; keys that are written twice are refused."""
     try:
         content = yaml.load(text, Loader=_StrictLoader)
@@ -53,9 +51,7 @@ def merge(base: Any, over: Any) -> Any:
     return merged
 
 
-def parse_override(
-    text: str, *, error: type[ConfigError] = ConfigError
-) -> tuple[list[str], Any]:
+def parse_override(text: str, *, error: type[ConfigError] = ConfigError) -> tuple[list[str], Any]:
     """Split ``a.b=value`` into its keys and its value, which is YAML."""
     path, equals, value = text.partition("=")
     if not equals or not all(path.split(".")):
@@ -84,7 +80,7 @@ class _StrictLoader(yaml.SafeLoader):
     """YAML without the silent loss of keys that are written twice."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         twice = [key for i, key in enumerate(keys) if key in keys[:i]]
         if twice:
             raise yaml.constructor.ConstructorError(

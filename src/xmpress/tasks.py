@@ -66,7 +66,7 @@ class Labels:
     @property
     def annotated(self) -> Bools:
         """Bool [n]: which rows carry a label of this task."""
-        return self.choice.any(axis=1)
+        return np.asarray(self.choice.any(axis=1))
 
     def take(self, rows: Any) -> Labels:
         """The same for some rows (an index array, mask or slice)."""
@@ -228,9 +228,9 @@ class Task(BaseModel):
         """Logits [n, L] to probabilities [n, L]: sigmoid per label if multi-label, else softmax."""
         scaled = np.asarray(logits, dtype=np.float32) / np.float32(calibration.temperature)
         if self.multi:
-            return (0.5 * (1.0 + np.tanh(0.5 * scaled))).astype(np.float32)
+            return np.asarray(0.5 * (1.0 + np.tanh(0.5 * scaled)), dtype=np.float32)
         exp = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-        return (exp / exp.sum(axis=1, keepdims=True)).astype(np.float32)
+        return np.asarray(exp / exp.sum(axis=1, keepdims=True), dtype=np.float32)
 
     def decide(self, probabilities: FloatArray, calibration: Calibration) -> Bools:
         """Probabilities [n, L] to the labels predicted, bool [n, L].
@@ -247,7 +247,10 @@ class Task(BaseModel):
 
     def names(self, decided: Bools) -> list[list[str]]:
         """Decided labels, bool [n, L], as lists of label names in the task's order."""
-        return [[self.labels[j] for j in np.flatnonzero(row)] for row in decided]
+        return [
+            [label for label, applies in zip(self.labels, row, strict=True) if applies]
+            for row in decided.tolist()
+        ]
 
 
 class TaskSet(BaseModel):

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,12 +48,14 @@ class LoadedModel:
     @property
     def tasks(self) -> TaskSet:
         """What it predicts."""
-        return self.model.config.task_set
+        tasks: TaskSet = self.model.config.task_set
+        return tasks
 
     @property
     def calibration(self) -> dict[str, Calibration]:
         """How its scores become labels."""
-        return self.model.config.calibrations()
+        calibration: dict[str, Calibration] = self.model.config.calibrations()
+        return calibration
 
     def logits(
         self, texts: Sequence[str], contexts: Sequence[str | None] | None = None
@@ -99,11 +102,12 @@ def load_model(path: str | Path) -> LoadedModel:
     tokenizer = Tokenizer.from_file(path / "tokenizer.json", max_length=config.max_length)
     transformers_logging.disable_progress_bar()
     try:
-        model, info = MultiTaskModel.from_pretrained(
+        loaded: Any = MultiTaskModel.from_pretrained(
             path, config=config, local_files_only=True, output_loading_info=True
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{path / 'model.safetensors'} cannot be loaded: {error}") from error
+    model, info = loaded
     wrong = [*info["missing_keys"], *info["mismatched_keys"], *info["unexpected_keys"]]
     if wrong:
         raise ModelError(f"the weights of {path} do not fit its config.json: {sorted(wrong)[:5]}")

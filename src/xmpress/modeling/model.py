@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import MODEL_MAPPING, AutoConfig, AutoModel, PreTrainedModel
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from xmpress.modeling.config import MultiTaskConfig
 
@@ -97,10 +97,11 @@ class MultiTaskModel(PreTrainedModel):  # type: ignore[misc, unused-ignore]
 
 def encoder_from_config(config: Any) -> PreTrainedModel:
     """The encoder of a configuration, random weights, without a pooling layer of its own."""
-    architecture = MODEL_MAPPING[type(config)]
-    accepted = inspect.signature(architecture.__init__).parameters
+    architecture: Any = MODEL_MAPPING[type(config)]
+    accepted = inspect.signature(architecture).parameters
     unpooled = {"add_pooling_layer": False} if "add_pooling_layer" in accepted else {}
-    return AutoModel.from_config(config, **unpooled)
+    encoder: PreTrainedModel = AutoModel.from_config(config, **unpooled)
+    return encoder
 
 
 def register() -> None:

@@ -164,7 +164,7 @@ def fit(
                 progress.step,
                 loss=loss.item(),
                 parts={name: value.item() for name, value in losses.items()},
-                learning_rate=scheduler.get_last_lr()[0],
+                learning_rate=float(scheduler.get_last_lr()[0]),
                 texts=texts * accelerator.num_processes,
                 seconds=time.perf_counter() - started,
             )

@@ -73,9 +73,10 @@ class MultiTaskLoss(nn.Module):
             The total, and each task's unweighted mean loss over the rows annotated for it.
         """
         per_task = {}
+        logits = output.logits or {}
         for task in self.tasks:
             targets, choice = batch.labels[task.name]
-            rows = row_losses(task, output.logits[task.name], targets, choice)
+            rows = row_losses(task, logits[task.name], targets, choice)
             annotated = (choice > 0).any(dim=1).sum()
             per_task[task.name] = rows.sum() / annotated.clamp(min=1)
         return self.combine(per_task), per_task

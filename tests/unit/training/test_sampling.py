@@ -1,4 +1,5 @@
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import given
@@ -13,7 +14,7 @@ TAGS = Task(name="tags", kind="multi_label", labels=("anger", "joy"))
 
 def groups_of(*sizes):
     starts = np.cumsum([0, *sizes])
-    return [(np.arange(a, b), 1.0) for a, b in zip(starts, starts[1:], strict=False)]
+    return [(np.arange(a, b), 1.0) for a, b in pairwise(starts)]
 
 
 def test_strata_part_languages_tasks_and_weights_and_leave_the_unlabelled_out():

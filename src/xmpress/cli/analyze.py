@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,10 +14,7 @@ from xmpress.cli.options import Encoding, Tasks, Threads, split_names
 from xmpress.errors import DataError
 
 if TYPE_CHECKING:
-    from rich.table import Table as RichTable
-
     from xmpress.data.readers import Chunk
-    from xmpress.tasks import TaskSet
 
 CHUNK_ROWS = 2_000
 """Small, so that progress shows and little is in memory; batches are cut by tokens anyway."""
@@ -89,6 +86,7 @@ def analyze(
       xmpress analyze survey/*.xlsx --text Kommentar --lang Sprache -o scored.parquet
       echo "Trop d'attente au guichet." | xmpress analyze -
     """
+    from xmpress.cli.preview import Preview
     from xmpress.cli.summary import Summary
     from xmpress.data.readers import column
     from xmpress.data.writers import TableWriter
@@ -100,7 +98,7 @@ def analyze(
     analyzer = load(model, threads=threads)
     chosen = analyzer.tasks.select(split_names(tasks) or analyzer.tasks.names)
     roles = {"text": text, "lang": lang, "context": context}
-    summary, preview, renamed = Summary(chosen), _Preview(chosen, rows), {}
+    summary, preview, renamed = Summary(chosen), Preview(chosen, rows), {}
     with ExitStack() as stack:
         advance = stack.enter_context(progress("analyze"))
         writer = stack.enter_context(TableWriter(out_path)) if out_path else None
@@ -185,57 +183,3 @@ def _columns(chunk: Chunk, roles: dict[str, str | None]) -> dict[str, str | None
             )
         found[role] = name
     return found
-
-
-class _Preview:
-    """The first rows, as a table for a terminal."""
-
-    def __init__(self, tasks: TaskSet, rows: int) -> None:
-        self._tasks = tasks
-        self._left = rows
-        self._texts: list[str | None] = []
-        self._langs: list[str | None] | None = None
-        self._predictions: dict[str, list[Any]] = {task.name: [] for task in tasks}
-
-    def add(
-        self, texts: list[Any], langs: list[Any] | None, predictions: dict[str, list[Any]]
-    ) -> None:
-        part = slice(0, self._left)
-        self._left -= len(texts[part])
-        self._texts += texts[part]
-        if langs is not None:
-            self._langs = (self._langs or []) + langs[part]
-        for name, values in predictions.items():
-            self._predictions[name] += values[part]
-
-    def table(self, width: int) -> RichTable:
-        """Text, language and labels; the text gets what the rest leaves of the width."""
-        from rich.table import Table
-        from rich.text import Text
-
-        from xmpress.cli.palette import WIDE, label_text, title_of
-
-        tasks = list(self._tasks)
-        narrow = width < WIDE
-        if narrow and len(tasks) > 4:
-            # intensity says least beside the others
-            tasks = [task for task in tasks if task.name != "intensity"]
-        most, gap = (1, 1) if narrow else (2, 2)
-        columns: list[tuple[str, list[Text]]] = [
-            (title_of(task), [label_text(v, most=most) for v in self._predictions[task.name]])
-            for task in tasks
-        ]
-        if self._langs:
-            columns.insert(0, ("lang", [Text(lang or "-", "dim") for lang in self._langs]))
-        taken = sum(
-            gap + max([len(title), *(cell.cell_len for cell in cells)]) for title, cells in columns
-        )
-        table = Table(box=None, header_style="bold", padding=(0, gap, 0, 0), pad_edge=False)
-        table.add_column(
-            "text", width=max(width - taken - gap, 16), no_wrap=True, overflow="ellipsis"
-        )
-        for title, _ in columns:
-            table.add_column(title, no_wrap=True, overflow="ellipsis")
-        for text, *cells in zip(self._texts, *(cells for _, cells in columns), strict=True):
-            table.add_row(Text(" ".join((text or "").split())), *cells)
-        return table

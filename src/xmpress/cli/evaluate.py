@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xmpress.cli.console import emit, emit_json, out, say
+from xmpress.cli.extras import need
 from xmpress.cli.options import Encoding, Json, Tasks, Threads, split_names
 from xmpress.errors import DataError
 
@@ -42,6 +43,16 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    baselines: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--baseline",
+            metavar="NAME",
+            help="Beside the models, a floor fitted on the train split: majority or tfidf "
+            "(TF-IDF of character n-grams + logistic regression). May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     split: Annotated[
         str, typer.Option(help="Rows of this split, if the data has splits; 'all' for all rows.")
     ] = "test",
@@ -67,6 +78,7 @@ def evaluate(
 
     Examples:
       xmpress evaluate runs/teacher --data reviews.csv
+      xmpress evaluate runs/teacher --data reviews.csv --baseline tfidf
       xmpress evaluate runs/student runs/student-int8 --data gold.parquet --reference runs/teacher
     """
     from xmpress.cli.datasets import load
@@ -81,6 +93,14 @@ def evaluate(
     wanted = known.select(split_names(tasks) or known.names)
     whole = load(data, wanted, encoding=encoding, text=text, lang=lang, context=context)
     dataset = _of_split(whole, split, data)
+    if baselines:
+        need("train", "a baseline")
+        from xmpress.training.baselines import fit_baseline
+
+        for kind in baselines:
+            say(f"fitting the baseline {kind}")
+            predictors.append(fit_baseline(kind, whole))
+            names.append(kind)
     say(f"{len(dataset):,} rows of {data}")
     scored = [(score_texts(predictor, dataset), predictor.calibration) for predictor in predictors]
     labels = [predictor.name for predictor in predictors]

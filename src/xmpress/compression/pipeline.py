@@ -231,9 +231,11 @@ class _Run:
 
     def _sign(self, directory: Path, **manifest_fields: Any) -> None:
         """Put the lock file beside an artefact, and what it says into a bundle's manifest."""
+        bundle = Artefact(directory).kind == "bundle"
+        # Verified before the lock file, which has a checksum in it, is replaced.
+        manifest = Bundle.open(directory).manifest if bundle else None
         (directory / LOCK_FILE).write_text(self._lock(), encoding="utf-8")
-        if Artefact(directory).kind == "bundle":
-            manifest = Bundle.open(directory).manifest
+        if manifest is not None:
             provenance = {
                 **manifest.provenance,
                 "recipe": self.recipe.name,

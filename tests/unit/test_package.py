@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
 import xmpress
 from xmpress import errors
 

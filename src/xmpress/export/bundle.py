@@ -54,11 +54,14 @@ def export_bundle(
     Raises:
         ModelError: if the model directory cannot be used.
         ExportError: if the graph computes something else than the model, naming the tasks.
-        UsageError: if ``to`` is not known, or ``out`` exists and ``overwrite`` is false.
+        UsageError: if ``to`` is not known, ``out`` holds the model itself, or it exists and
+            ``overwrite`` is false.
     """
     if to not in TARGETS:
         raise UsageError(f"cannot export to '{to}'; expected one of {', '.join(TARGETS)}")
     loaded = model if isinstance(model, LoadedModel) else load_model(model)
+    if loaded.path.resolve().is_relative_to(Path(out).resolve()):
+        raise UsageError(f"the bundle cannot replace {out}, where the model itself is")
     with atomic_dir(out, overwrite=overwrite) as target:
         (target / to).mkdir()
         inputs = export_onnx(loaded, target / to / "model.onnx", opset=opset)

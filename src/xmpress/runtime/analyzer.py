@@ -21,8 +21,9 @@ from xmpress.tasks import FloatArray, TaskSet
 
 AnyTable = TypeVar("AnyTable")
 
-TOKEN_BUDGET = 4096
-"""Padded tokens per batch: enough to keep the cores busy, small enough to stay in cache."""
+TOKEN_BUDGET = 1024
+"""Padded tokens per batch: enough to keep the cores busy, and small enough that what a layer leaves
+for the next stays in cache (a third faster than 4096 for a model of 6 layers x 384)."""
 TABLE_ROWS = 10_000
 """Rows of a table worked on at a time, which bounds the memory beside the table itself."""
 

@@ -121,7 +121,11 @@ class Bundle:
             file = directory / name
             if not file.is_file():
                 raise BundleError(f"bundle {directory} is incomplete: {name} is missing; {_AGAIN}")
-            if sha256(file) != expected:
+            try:
+                found = sha256(file)
+            except OSError as error:
+                raise BundleError(f"{file} cannot be read: {error.strerror}") from error
+            if found != expected:
                 raise BundleError(
                     f"bundle {directory}: {name} is damaged or was altered "
                     f"(its SHA-256 is not the one in {MANIFEST}); {_AGAIN}"

@@ -76,6 +76,13 @@ def test_an_existing_directory_is_kept_unless_told(quick, tiny_model_dir, tmp_pa
     assert not (tmp_path / "bundle/notes.txt").exists()
 
 
+@pytest.mark.parametrize("where", [".", ".."])
+def test_the_model_itself_is_never_replaced(quick, tiny_model_dir, where):
+    with pytest.raises(UsageError, match="where the model itself is"):
+        export_bundle(tiny_model_dir, tiny_model_dir / where, overwrite=True)
+    assert (tiny_model_dir / "model.safetensors").is_file()
+
+
 def test_an_incomplete_model_directory(tmp_path):
     (tmp_path / "half").mkdir()
     with pytest.raises(ModelError, match="not a complete model directory"):

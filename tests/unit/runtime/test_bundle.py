@@ -83,6 +83,15 @@ def test_altered_file(copy, name):
         Bundle.open(copy)
 
 
+def test_unreadable_file(tiny_bundle, monkeypatch):
+    def refused(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("xmpress.runtime.bundle.sha256", refused)
+    with pytest.raises(BundleError, match="cannot be read: Permission denied"):
+        Bundle.open(tiny_bundle)
+
+
 def test_edited_checksum(copy):
     files = json.loads((copy / "xmpress.json").read_text())["files"]
     edit(copy, files=files | {"tokenizer.json": "0" * 64})

@@ -91,7 +91,7 @@ class MultiTaskModel(PreTrainedModel):  # type: ignore[misc, unused-ignore]
 
     @property
     def uses_token_types(self) -> bool:
-        """Whether the encoder tells segments apart (BERT and mBERT do; XLM-R and DistilBERT do not)."""
+        """Whether the encoder tells segments apart: BERT does, XLM-R and DistilBERT do not."""
         return getattr(self.config.encoder_config, "type_vocab_size", 0) > 1
 
 

@@ -215,7 +215,7 @@ def _schedule(total: int, warmup: float) -> Callable[[int], float]:
 
 
 class _Interruption:
-    """Turns SIGINT and SIGTERM into a wish, granted after the running step; the second one kills."""
+    """Turns SIGINT and SIGTERM into a wish granted after the running step; the second kills."""
 
     asked = False
 

@@ -1,4 +1,4 @@
-"""Which rows an epoch shows, and in which batches. All of it follows from the seed and the epoch."""
+"""Which rows an epoch shows, in which batches; all of it follows from the seed and the epoch."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def draw_epoch(
 
     A group of n rows and weight w gets a share proportional to ``w * n ** (1 / temperature)``: 1
     keeps the data's own proportions, larger values raise small languages and tasks (Conneau et al.,
-    2020, use 1 / 0.3). A group drawn more often than it has rows shows each row about equally often.
+    2020, use 1 / 0.3). A group drawn more often than it has rows shows its rows about equally
+    often.
 
     Args:
         groups: from `strata`.

@@ -13,7 +13,7 @@ import torch
 from xmpress.data import Dataset, assign_splits, load_dataset
 from xmpress.errors import TrainingError, UsageError
 from xmpress.evaluation import Scorecard, calibrate, score
-from xmpress.modeling.artefact import load_model, predict, save_model
+from xmpress.modeling.artefact import predict, save_model
 from xmpress.modeling.encoders import make_model, open_encoder
 from xmpress.modeling.model import MultiTaskModel
 from xmpress.provenance import LOCK_FILE, digest, lock_text

@@ -27,7 +27,7 @@ from xmpress.compression.passes import Artefact, Context, Pass
 from xmpress.compression.recipe import PassSpec, Recipe, load_recipe
 from xmpress.data.files import atomic_dir, atomic_path
 from xmpress.errors import DataError, GuardError, RecipeError, UsageError
-from xmpress.evaluation import Comparison
+from xmpress.evaluation import MIN_ROWS, Comparison
 from xmpress.provenance import LOCK_FILE, digest, lock_text, versions
 from xmpress.runtime.bundle import Bundle, write_manifest
 from xmpress.zoo import resolve
@@ -129,7 +129,12 @@ class _Run:
         self.quiet = quiet
         self.data = RecipeData(recipe, teacher)
         self.judge = Judge(self.data, teacher, self.cache, say)
-        self.entries: list[dict[str, Any]] = []
+        self.report: dict[str, Any] = {
+            "recipe": recipe.model_dump(mode="json", exclude_none=True),
+            "recipe_hash": recipe.hash,
+            "model": {"path": str(teacher.path), "bytes": teacher.bytes},
+            "passes": [],
+        }
         self._check()
 
     def _check(self) -> None:
@@ -281,17 +286,10 @@ class _Run:
             entry["comparison"] = after.to_dict()
         if judgement is not None:
             entry["guard"] = judgement.to_dict()
-        self.entries.append(entry)
-        self._write(REPORT, json.dumps(self._content(), indent=1, ensure_ascii=False))
+        # As it will be read again: with lists for tuples.
+        self.report["passes"].append(json.loads(json.dumps(entry)))
+        self._write(REPORT, json.dumps(self.report, indent=1, ensure_ascii=False))
         self._write(LOCK_FILE, self._lock())
-
-    def _content(self) -> dict[str, Any]:
-        return {
-            "recipe": self.recipe.model_dump(mode="json", exclude_none=True),
-            "recipe_hash": self.recipe.hash,
-            "model": {"path": str(self.teacher.path), "bytes": self.teacher.bytes},
-            "passes": self.entries,
-        }
 
     def _write(self, name: str, text: str) -> None:
         with atomic_path(self.out / name) as temporary:
@@ -301,6 +299,8 @@ class _Run:
         """Stop on a broken limit; say what could not be decided."""
         if judgement is None or self.recipe.guard is None:
             return
+        if not judgement.findings:
+            self.say(f"guard: nothing is judged, no task has {MIN_ROWS} test rows in a language")
         for finding in judgement.of(Verdict.UNDECIDED):
             self.say(f"guard: {finding}, for lack of test data")
         broken = judgement.of(Verdict.BROKEN)
@@ -338,7 +338,7 @@ class _Run:
         return CompressionResult(
             bundle=self.out / "bundle",
             model=None if model is None else self.out / "model",
-            report=self._content(),
+            report=self.report,
             comparison=comparison,
             verdict=verdict,
         )

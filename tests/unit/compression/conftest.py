@@ -13,16 +13,16 @@ BAD = ("awful", "slow", "broken", "terrible")
 
 @pytest.fixture(scope="session")
 def labelled_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """240 easy rows, two languages, three tasks, all splits."""
+    """440 easy rows of three tasks in two languages; 55 test rows of each, enough to be judged."""
     rng = random.Random(0)
     rows = []
-    for i in range(240):
+    for i in range(440):
         good = rng.random() < 0.5
         words = [*rng.choices(GOOD if good else BAD, k=2), *rng.choices(("app", "queue"), k=3)]
         rows.append(
             {
                 "text": f"{' '.join(words)} {i}",
-                "lang": rng.choice(("en", "fr")),
+                "lang": ("en", "fr")[i // 4 % 2],
                 "split": ("train", "train", "validation", "test")[i % 4],
                 "sentiment": "positive" if good else "negative",
                 "emotion": ["joy"] if good else ["anger"],

@@ -127,7 +127,7 @@ def analyze(
         if not usual.endswith("_confidence"):
             warn(f"there is a column '{usual}' already; the prediction is named '{name}'")
     if summary.blank:
-        say(f"{summary.blank:,} rows without text have no prediction")
+        say(f"rows without text, which have no prediction: {summary.blank:,}")
     if out_path == "-":
         return
     if json:

@@ -132,7 +132,7 @@ def _show_stats(summary: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from xmpress.cli.palette import label_text
+    from xmpress.cli.palette import label_text, listed
 
     lengths = summary["characters"]
     say(
@@ -157,7 +157,7 @@ def _show_stats(summary: dict[str, Any]) -> None:
             for label, values in task["labels"].items()
         ]
         out.print()
-        out.print(Text.assemble((f"{name}  ", "bold"), Text(" · ", "dim").join(shares)))
+        out.print(Text.assemble((f"{name}  ", "bold"), listed(shares)))
 
 
 help.add(app, "check", check)

@@ -65,6 +65,16 @@ def label_text(labels: str | Sequence[str] | None, *, most: int | None = None) -
     return text.append(f" +{len(names) - len(shown)}", "dim") if len(names) > len(shown) else text
 
 
+def listed(parts: Sequence[Text]) -> Text:
+    """Short texts side by side, with a faint dot between them."""
+    text = Text()
+    for number, part in enumerate(parts):
+        if number:
+            text.append(" · ", "dim")
+        text.append_text(part)
+    return text
+
+
 def title_of(task: Task) -> str:
     """A task's name for people."""
     return task.name.replace("_", " ")

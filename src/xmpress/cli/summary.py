@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from xmpress.cli.palette import WIDE, label_text, style_of, title_of
+from xmpress.cli.palette import WIDE, label_text, listed, style_of, title_of
 from xmpress.tasks import Task, TaskSet
 
 SHOWN_PER_TASK = 6
@@ -110,7 +110,7 @@ class Summary:
         hidden = len(counts) - len(frequent)
         if hidden > 0:
             shares.append(Text(f"and {hidden} more", "dim"))
-        return Text(" · ", "dim").join(shares) if shares else Text("none", "dim")
+        return listed(shares) if shares else Text("none", "dim")
 
     def _language_table(self, *, wide: bool) -> Table:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")

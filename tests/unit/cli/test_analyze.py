@@ -87,7 +87,7 @@ def test_lines_through_a_pipe(run, tiny_bundle, monkeypatch):
     }
     assert rows[1]["sentiment"] is None
     assert rows[1]["emotion"] is None
-    assert "1 rows without text" in outcome.err
+    assert "rows without text, which have no prediction: 1" in outcome.err
 
 
 def test_summary_as_json(run, feedback, tiny_bundle):

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from xmpress.cli import console
-from xmpress.cli.palette import label_text
+from xmpress.cli.palette import label_text, listed
 
 
 def test_json_has_no_nan(capsys):
@@ -29,6 +29,14 @@ def test_progress_only_on_a_terminal(monkeypatch):
         with console.progress("analyze", total=10) as advance:
             advance(10)
         assert ("analyze" in screen.file.getvalue()) is is_terminal
+
+
+def test_a_list_does_not_lend_its_faintness():
+    text = listed([label_text("very_positive"), label_text("neutral")])
+    assert text.plain == "very positive · neutral"
+    first = text.get_style_at_offset(Console(), 0)
+    assert first.bold
+    assert not first.dim
 
 
 def test_labels_for_people():

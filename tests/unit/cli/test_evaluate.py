@@ -48,6 +48,17 @@ def test_against_a_reference(run, labelled, tiny_bundle, tiny_model_dir):
     assert "| " in run(*arguments, "--resamples", 50, "--markdown").out
 
 
+def test_floors(run, labelled, tiny_bundle):
+    arguments = ["evaluate", tiny_bundle, "--data", labelled, "--tasks", "sentiment"]
+    result = run(*arguments, "--baseline", "majority", "--baseline", "tfidf", "--json").json
+    assert len(result["scorecards"]) == 3
+    majority = result["scorecards"][1]
+    assert majority["tasks"]["sentiment"] < 0.2  # one label of five
+    unknown = run(*arguments, "--baseline", "nonsense")
+    assert unknown.code == 2
+    assert "tfidf" in unknown.err
+
+
 def test_models_of_one_name_are_told_apart(run, labelled, tiny_bundle, tmp_path):
     paths = [tmp_path / "a" / "bundle", tmp_path / "b" / "bundle"]
     for path in paths:

@@ -63,8 +63,9 @@ def main() -> None:
     lines = [
         "# How hard the bundled sample is",
         "",
-        f"Test split ({len(test):,} texts, 12 languages), macro-F1, mean over languages. Made by",
-        f"`python studies/sample/baselines.py`, data fingerprint `{dataset.fingerprint[:16]}`, seed 0.",
+        f"Test split ({len(test):,} texts, 12 languages), macro-F1 x 100, mean over languages.",
+        "Made by `python studies/sample/baselines.py > results/sample.md`, data fingerprint",
+        f"`{dataset.fingerprint[:16]}`, seed 0.",
         "",
         "| task | " + " | ".join(names) + " |",
         "|---|" + "---|" * len(names),

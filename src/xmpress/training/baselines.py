@@ -61,9 +61,9 @@ def fit_baseline(
 ) -> Baseline:
     """Fit a floor on the train split and tune it on the validation split.
 
-    ``majority`` predicts the most frequent label. ``tfidf`` is one logistic regression per task (per
-    label, if multi-label) on TF-IDF of character n-grams (1 to 4, within words), over all languages
-    together. A coarse label counts as each of its labels, with an equal share.
+    ``majority`` predicts the most frequent label. ``tfidf`` is one logistic regression per task
+    (per label, if multi-label) on TF-IDF of character n-grams (1 to 4, within words), over all
+    languages together. A coarse label counts as each of its labels, with an equal share.
 
     Args:
         kind: one of `BASELINES`.
@@ -97,9 +97,7 @@ def fit_baseline(
             _logistic,
         )
         features = vectorizer.fit_transform(_joined(training.texts, training.contexts))
-    scorers = {
-        task.name: fit(task, features, training.labels[task.name]) for task in dataset.tasks
-    }
+    scorers = {task.name: fit(task, features, training.labels[task.name]) for task in dataset.tasks}
     baseline = Baseline(kind, dataset.tasks, scorers, vectorizer)
     logits = baseline.logits(validation.texts, validation.contexts)
     baseline.calibration = calibrate(dataset.tasks, logits, validation)

@@ -120,7 +120,9 @@ def fit(
     )
     torch.manual_seed(settings.seed)
     module = _Step(model, objective)
-    optimizer = torch.optim.AdamW(_parameter_groups(module, settings), lr=settings.learning_rate)
+    optimizer = torch.optim.AdamW(
+        _parameter_groups(module, settings), lr=settings.learning_rate, fused=True
+    )
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(total, settings.warmup))
     prepared, optimizer = accelerator.prepare(module.to(device), optimizer)
     parts = {"module": module, "optimizer": optimizer, "scheduler": scheduler}

@@ -13,9 +13,13 @@ from xmpress.errors import Problem
 
 def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
     """Describe each error by its path in the file; for an unknown key suggest the nearest known."""
+    items = error.errors(include_url=False)
+    places = [item["loc"] for item in items]
     problems = []
-    for item in error.errors(include_url=False):
+    for item in items:
         loc = item["loc"]
+        if item["type"] == "too_short" and any(p[: len(loc)] == loc != p for p in places):
+            continue  # it counts only the items that are right; the others are reported themselves
         what = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             what = "unknown key" + _suggestion(str(loc[-1]), _keys_at(model, loc[:-1]))

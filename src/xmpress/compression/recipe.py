@@ -26,6 +26,7 @@ from xmpress.compression.guard import Guard
 from xmpress.compression.passes import Pass, pass_class
 from xmpress.errors import Problem, RecipeError
 from xmpress.provenance import digest
+from xmpress.resources import shipped
 from xmpress.settings import merge, parse_override, parse_yaml, read_yaml
 from xmpress.validation import problems_of
 
@@ -201,14 +202,7 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, check: boo
 
 def packaged_recipes() -> dict[str, Path]:
     """The recipes that ship, by name."""
-    return {path.stem: path for path in sorted(_packaged_directory().glob("*.yaml"))}
-
-
-def _packaged_directory() -> Path:
-    here = Path(__file__).resolve()
-    # Built packages carry them inside; a checkout has them at its root.
-    inside = here.parents[1] / "recipes"
-    return inside if inside.is_dir() else here.parents[3] / "recipes"
+    return {path.stem: path for path in sorted(shipped("recipes").glob("*.yaml"))}
 
 
 def _resolve(source: str | Path, base: Path | None, seen: tuple[Path, ...]) -> dict[str, Any]:
@@ -230,13 +224,13 @@ def _locate(source: str | Path, base: Path | None) -> Path:
     path = Path(source)
     if path.suffix.lower() in YAML_SUFFIXES:
         return ((base or Path()) / path).resolve()
-    shipped = packaged_recipes()
-    if str(source) not in shipped:
+    known = packaged_recipes()
+    if str(source) not in known:
         raise RecipeError(
             f"'{source}' is neither a recipe file (.yaml) nor a recipe that ships "
-            f"({', '.join(shipped)})"
+            f"({', '.join(known)})"
         )
-    return shipped[str(source)].resolve()
+    return known[str(source)].resolve()
 
 
 def _set(place: Any, keys: Sequence[str], value: Any) -> bool:

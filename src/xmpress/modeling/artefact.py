@@ -154,9 +154,20 @@ def predict(
     texts: Sequence[str],
     contexts: Sequence[str | None] | None = None,
     *,
-    budget: int = 4096,
+    budget: int | None = None,
 ) -> dict[str, FloatArray]:
-    """Score texts in batches of like length: per task float32 [n, L], in the order given."""
+    """Score texts in batches of like length: per task float32 [n, L], in the order given.
+
+    Args:
+        model: set to evaluation mode meanwhile.
+        tokenizer: the model's.
+        texts: the texts, n of them.
+        contexts: per text its second segment, or ``None``.
+        budget: padded tokens per batch; by default what suits the device.
+    """
+    if budget is None:
+        # Batches that fit into a CPU's cache are a third faster there; a GPU wants large ones.
+        budget = 1024 if model.device.type == "cpu" else 16_384
     encoded = tokenizer.encode(texts, contexts)
     logits = {
         task.name: np.zeros((len(texts), len(task)), np.float32) for task in model.config.task_set

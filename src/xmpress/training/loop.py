@@ -187,6 +187,7 @@ def fit(
                 checkpoints.save(accelerator, parts, progress)
             if interruption.asked:
                 raise KeyboardInterrupt
+    accelerator.wait_for_everyone()
     checkpoints.load_best(model, progress)
     return progress
 

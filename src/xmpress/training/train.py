@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import PartialState
 
 from xmpress.data import Dataset, assign_splits, load_dataset
 from xmpress.errors import TrainingError, UsageError
@@ -75,21 +76,24 @@ def train(
     """
     out = Path(out)
     checkpoints = Checkpoints(out.with_name(out.name + ".checkpoints"))
-    _check_place(out, checkpoints, resume=resume, overwrite=overwrite)
+    processes = PartialState()
+    if processes.is_main_process:
+        _check_place(out, checkpoints, resume=resume, overwrite=overwrite)
     tasks = config.task_set()
     dataset = load_dataset(config.data, tasks, columns=config.columns)
     training, validation = training_splits(dataset, config.validation, seed=config.fit.seed)
     settings = config.model_dump(mode="json")
     fingerprint = digest({"settings": settings, "data": dataset.fingerprint})
     torch.manual_seed(config.fit.seed)
-    source = open_encoder(
-        config.encoder,
-        # Named by the fingerprint: a resumed training must find its own tokenizer again.
-        workspace=checkpoints.directory / f"tokenizer-{fingerprint[:12]}",
-        tokenizer=config.tokenizer,
-        vocab_size=config.vocab_size,
-        texts=_corpus(training, config),
-    )
+    with processes.main_process_first():
+        source = open_encoder(
+            config.encoder,
+            # Named by the fingerprint: a resumed training must find its own tokenizer again.
+            workspace=checkpoints.directory / f"tokenizer-{fingerprint[:12]}",
+            tokenizer=config.tokenizer,
+            vocab_size=config.vocab_size,
+            texts=_corpus(training, config),
+        )
     model = make_model(
         source,
         tasks,
@@ -117,7 +121,9 @@ def train(
         config.fit,
         checkpoints=checkpoints,
         fingerprint=fingerprint,
-        monitor=Monitor(quiet=quiet, tensorboard=_events(out, config)),
+        monitor=Monitor(
+            quiet=quiet or not processes.is_main_process, tensorboard=_events(out, config)
+        ),
         evaluate=evaluator(
             spread(validation, config.validation.rows, seed=config.fit.seed), tokenizer
         ),
@@ -126,24 +132,26 @@ def train(
     scorecard = finish(
         model, tokenizer, spread(validation, config.validation.calibration_rows, seed=0)
     )
-    save_model(
-        out,
-        model,
-        source.tokenizer_files,
-        texts={
-            "README.md": model_card(out.name, model, settings, scorecard, dataset),
-            LOCK_FILE: lock_text(
-                {"train": settings},
-                seeds=[config.fit.seed],
-                data={config.data: dataset.fingerprint},
-            ),
-            "training.json": json.dumps(
-                {"history": progress.history, "validation": scorecard.to_dict()}, indent=1
-            ),
-        },
-        overwrite=overwrite,
-    )
-    checkpoints.remove()
+    if processes.is_main_process:
+        save_model(
+            out,
+            model,
+            source.tokenizer_files,
+            texts={
+                "README.md": model_card(out.name, model, settings, scorecard, dataset),
+                LOCK_FILE: lock_text(
+                    {"train": settings},
+                    seeds=[config.fit.seed],
+                    data={config.data: dataset.fingerprint},
+                ),
+                "training.json": json.dumps(
+                    {"history": progress.history, "validation": scorecard.to_dict()}, indent=1
+                ),
+            },
+            overwrite=overwrite,
+        )
+        checkpoints.remove()
+    processes.wait_for_everyone()
     return TrainResult(out, scorecard, progress.step, progress.best_step)
 
 

@@ -23,6 +23,9 @@ def train_tokenizer(texts: Iterable[str], directory: Path, *, vocab_size: int = 
     NFKC, case kept, digits one by one. Bytes stand in for characters never seen (byte fallback),
     so that no text is all-unknown.
 
+    The trainer sums in no fixed order: two runs on the same texts give slightly different scores
+    and pieces. Where a training must be repeated exactly, keep the tokenizer and name it.
+
     Args:
         texts: the corpus, in the proportions the vocabulary should serve.
         directory: existing; receives ``tokenizer.json`` and ``tokenizer_config.json``.

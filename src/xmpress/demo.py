@@ -21,17 +21,17 @@ TRAINING: dict[str, Any] = {
     "tasks": "experience",
     "encoder": {
         "model_type": "bert",
-        "num_hidden_layers": 4,
+        "num_hidden_layers": 3,
         "hidden_size": 128,
         "num_attention_heads": 2,
         "intermediate_size": 512,
     },
     "vocab_size": 8_000,
-    "max_length": 96,
+    "max_length": 64,
     "fit": {
-        "epochs": 16,
-        "batch_tokens": 2_048,
-        "learning_rate": 1e-3,
+        "epochs": 8,
+        "batch_tokens": 1_024,
+        "learning_rate": 2e-3,
         "temperature": 1,
         "seed": 1,
     },
@@ -48,9 +48,9 @@ RECIPE: dict[str, Any] = {
                 "objective": "logits",
                 "temperature": 2.0,
                 "alpha": 0.3,
-                "epochs": 16,
-                "batch_tokens": 2_048,
-                "learning_rate": 1e-3,
+                "epochs": 6,
+                "batch_tokens": 1_024,
+                "learning_rate": 2e-3,
                 "sampling": 1,
             }
         },
@@ -59,7 +59,7 @@ RECIPE: dict[str, Any] = {
     "guard": {"average": 10.0, "on_violation": "report"},
     "seed": 1,
 }
-"""One layer instead of four, then int8."""
+"""One layer instead of three, then int8."""
 
 
 @dataclass(frozen=True)

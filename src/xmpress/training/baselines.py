@@ -5,11 +5,13 @@ They are predictors like any model, and their thresholds are tuned on the same v
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
@@ -126,7 +128,7 @@ def _logistic(task: Task, features: Any, labels: Labels) -> Any:
         return lambda rows: np.stack([part(rows) for part in parts], axis=1)
     shares = _shares(task, labels)
     row, label = np.nonzero(shares)
-    model = _regression().fit(features[row], label, sample_weight=shares[row, label])
+    model = _fitted(features[row], label, shares[row, label])
 
     def score(rows: Any) -> Any:
         logits = np.full((rows.shape[0], len(task)), NEVER)
@@ -140,11 +142,16 @@ def _binary(features: Any, target: Any) -> Any:
     if target.all() or not target.any():
         constant = -NEVER if target.any() else NEVER
         return lambda rows: np.full(rows.shape[0], constant)
-    return _regression().fit(features, target).decision_function
+    return _fitted(features, target).decision_function
 
 
-def _regression() -> LogisticRegression:
-    return LogisticRegression(C=4.0, max_iter=60, tol=1e-3)
+def _fitted(features: Any, target: Any, weights: Any = None) -> LogisticRegression:
+    with warnings.catch_warnings():
+        # After so many steps the rest changes decimals, and a floor needs none of them.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return LogisticRegression(C=4.0, max_iter=60, tol=1e-3).fit(
+            features, target, sample_weight=weights
+        )
 
 
 def _shares(task: Task, labels: Labels) -> Any:

@@ -31,7 +31,7 @@ TRAINING: dict[str, Any] = {
     "fit": {
         "epochs": 8,
         "batch_tokens": 1_024,
-        "learning_rate": 2e-3,
+        "learning_rate": 5e-4,
         "temperature": 1,
         "seed": 1,
     },
@@ -50,7 +50,7 @@ RECIPE: dict[str, Any] = {
                 "alpha": 0.3,
                 "epochs": 6,
                 "batch_tokens": 1_024,
-                "learning_rate": 2e-3,
+                "learning_rate": 1e-3,
                 "sampling": 1,
             }
         },

@@ -26,7 +26,7 @@ from xmpress.training.baselines import fit_baseline
 from xmpress.training.train import spread
 
 RUNS = Path("runs")
-PUBLIC_ROWS = 12_000
+PUBLIC_ROWS = 8_000
 """Public test rows to score, drawn evenly over languages and tasks; gold is scored whole."""
 MODELS = {
     "teacher": ("teacher", load_model),

@@ -74,6 +74,9 @@ class _Step(nn.Module):
         self.objective = objective
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        if getattr(self.objective, "runs_model", False):
+            found: tuple[Tensor, dict[str, Tensor]] = self.objective(self.model, batch)
+            return found
         wanted: dict[str, Any] = getattr(self.objective, "wanted", {})
         loss: tuple[Tensor, dict[str, Tensor]] = self.objective(
             self.model(**batch.inputs, **wanted), batch
@@ -99,7 +102,8 @@ def fit(
         model: trained in place.
         objective: called with the model's output and the batch; returns the loss and, for the
             display, its parts by name. Its attribute ``wanted``, if any, goes to the model's
-            forward (``{"output_hidden_states": True}``).
+            forward (``{"output_hidden_states": True}``). One whose attribute ``runs_model`` is
+            true is called with the model itself and the batch.
         feed: the batches.
         settings: how long and how.
         checkpoints: where the training's state is kept while it runs.

@@ -41,7 +41,7 @@ def quick_export(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def copy(model: Path, out: Path, name: str) -> Path:
         return Path(shutil.copytree(tiny_bundle, out))
 
-    monkeypatch.setattr("xmpress.compression.quantization.export_bundle", copy)
+    monkeypatch.setattr("xmpress.compression.quantization.quantize.export_bundle", copy)
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,9 @@ import numpy as np
 import onnx
 from pydantic import Field
 
-from xmpress.compression.onnx_int8 import Activations, Rewritten, quantize_graph
 from xmpress.compression.passes import Context, Kind, Pass, PassParams
+from xmpress.compression.quantization.dynamic import Activations, Rewritten, quantize_graph
+from xmpress.compression.quantization.embeddings import EmbeddingMode
 from xmpress.errors import ModelError
 from xmpress.evaluation import Predictor
 from xmpress.export import export_bundle
@@ -32,8 +33,11 @@ class QuantizeParams(PassParams):
     range per ``tensor`` (the whole batch): a little faster."""
     weight_bits: Literal[7, 8] = 7
     """7 gives right sums on every processor; 8 is finer, but saturates on x86 without VNNI."""
-    embedding: Literal["int8", "fp32"] = "int8"
-    """The embedding tables, with one scale per row; most of a small multilingual model's bytes."""
+    embedding: EmbeddingMode = "int8"
+    """The embedding tables, most of a small multilingual model's bytes: ``int8`` with a scale per
+    row, ``int4`` (half of that again), or ``fp32``."""
+    embedding_group: Annotated[int, Field(ge=1)] | None = 32
+    """With ``int4``: at most so many weights of a row share a scale; null for the whole row."""
     checked_rows: Annotated[int, Field(ge=1)] = 2000
     """Texts on which the labels are compared with those in fp32."""
 
@@ -66,7 +70,8 @@ class Quantize(Pass[QuantizeParams]):
             graph,
             activations=params.activations,
             weight_bits=params.weight_bits,
-            embedding=params.embedding == "int8",
+            embedding=params.embedding,
+            embedding_group=params.embedding_group,
         )
         (target / GRAPH).parent.mkdir(parents=True)
         onnx.save(graph, target / GRAPH)
@@ -108,10 +113,16 @@ class Quantize(Pass[QuantizeParams]):
             "mode": params.mode,
             "weights": f"int8, {params.weight_bits} bits, per output channel",
             "activations": f"uint8, per {params.activations}",
-            "embedding": f"{params.embedding}, per row" if done.embeddings else "fp32",
+            "embedding": self._embedding() if done.embeddings else "fp32",
             # What a processor must have for the sums to be right.
             "needs": "int8 dot product (VNNI, dotprod)" if params.weight_bits == 8 else None,
         }
+
+    def _embedding(self) -> str:
+        group = self.params.embedding_group
+        if self.params.embedding == "int4" and group is not None:
+            return f"int4, per {group} weights of a row"
+        return f"{self.params.embedding}, per row"
 
 
 def agree(

@@ -52,7 +52,7 @@ def test_eight_bits_on_a_processor_that_saturates_is_told(
     said: list[str] = []
     target = tmp_path / "out"
     target.mkdir()
-    monkeypatch.setattr("xmpress.compression.quantization.this_machine", lambda: PLAIN)
+    monkeypatch.setattr("xmpress.compression.quantization.quantize.this_machine", lambda: PLAIN)
     given = replace(context, artefact=Artefact(tiny_bundle), say=said.append)
     Quantize(QuantizeParams(weight_bits=8, embedding="fp32")).run(given, target)
     assert any("saturates" in line for line in said)

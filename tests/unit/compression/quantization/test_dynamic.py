@@ -7,7 +7,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from xmpress.compression.onnx_int8 import Activations, quantize_graph, quantize_rows
+from xmpress.compression.quantization.dynamic import Activations, quantize_graph
+from xmpress.compression.quantization.rounding import quantize_rows
 from xmpress.errors import ExportError
 from xmpress.machine import this_machine
 from xmpress.runtime.analyzer import Analyzer

@@ -36,6 +36,7 @@ ENTRY_POINTS = "xmpress.passes"
 _BUILT_IN = {
     "distill": "xmpress.compression.distillation:Distill",
     "export": "xmpress.compression.exporting:Export",
+    "factorise_embedding": "xmpress.compression.factorisation:FactoriseEmbedding",
     "quantize": "xmpress.compression.quantization:Quantize",
 }
 Kind = Literal["model", "bundle"]
@@ -165,6 +166,10 @@ class Pass(ABC, Generic[P]):
 
     def __init__(self, params: P) -> None:
         self.params = params
+
+    def inputs(self) -> dict[str, str]:
+        """Fingerprints of what the parameters name outside the recipe: files, further models."""
+        return {}
 
     @abstractmethod
     def run(self, context: Context, target: Path) -> dict[str, Any]:

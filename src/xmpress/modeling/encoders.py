@@ -27,6 +27,7 @@ from xmpress.data.files import atomic_dir
 from xmpress.errors import ConfigError, ModelError
 from xmpress.modeling.config import MultiTaskConfig
 from xmpress.modeling.model import MultiTaskModel, encoder_from_config
+from xmpress.modeling.shapes import SHAPE_KEYS
 from xmpress.modeling.tokenizer import train_tokenizer
 from xmpress.runtime.tokenization import Tokenizer
 from xmpress.tasks import TaskSet
@@ -164,7 +165,7 @@ def _architecture(config: dict[str, Any], tokenizer: Tokenizer) -> Any:
             f"{tokenizer.vocab_size} ids; leave vocab_size out"
         )
     defaults = CONFIG_MAPPING[name]()
-    unknown = [key for key in sizes if not hasattr(defaults, key)]
+    unknown = [key for key in sizes if key not in SHAPE_KEYS and not hasattr(defaults, key)]
     if unknown:
         close = nearest(unknown[0], list(defaults.to_dict()))
         hint = f"; did you mean '{close}'?" if close else ""

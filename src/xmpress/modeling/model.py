@@ -12,6 +12,7 @@ from transformers import MODEL_MAPPING, AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
 from xmpress.modeling.config import MultiTaskConfig
+from xmpress.modeling.shapes import apply_shapes
 
 
 @dataclass
@@ -101,6 +102,7 @@ def encoder_from_config(config: Any) -> PreTrainedModel:
     accepted = inspect.signature(architecture).parameters
     unpooled = {"add_pooling_layer": False} if "add_pooling_layer" in accepted else {}
     encoder: PreTrainedModel = AutoModel.from_config(config, **unpooled)
+    apply_shapes(encoder, config)
     return encoder
 
 

@@ -114,6 +114,8 @@ class TaskColumn(_Settings):
 class SourceSettings(_Settings):
     """One source, or the defaults of all."""
 
+    root: str | None = None
+    """Folder of the path, where it is not the config's ``root``."""
     path: str | None = None
     """File, folder or glob below ``root``; ``{name}`` is the source's name."""
     columns: Columns = Columns()
@@ -175,10 +177,10 @@ class DataConfig(_Settings):
             raise ConfigError(f"{path} is not a valid data config", problems)
         return config
 
-    @property
-    def folder(self) -> Path:
-        """The root with environment variables filled in."""
-        return Path(_expand(self.root))
+    def folder(self, source: Source | None = None) -> Path:
+        """The root, of a source if it has its own, with environment variables filled in."""
+        own = source.root if source else None
+        return Path(_expand(self.root if own is None else own))
 
     def selected(self) -> list[Source]:
         """The sources that are included, with defaults filled in, in order."""

@@ -118,16 +118,17 @@ def _read_rows(
 
 
 def _load_config(config: DataConfig, tasks: TaskSet) -> Dataset:
-    if not config.folder.is_dir():
-        raise DataError(
-            f"data folder {config.folder} does not exist (root: {config.root}); "
-            "correct the path or set the variable it names"
-        )
+    sources = config.selected()
+    for folder in {str(config.folder(source)) for source in sources}:
+        if not Path(folder).is_dir():
+            raise DataError(
+                f"data folder {folder} does not exist (root: {config.root}); "
+                "correct the path or set the variable it names"
+            )
     parts: list[Dataset] = []
     problems: list[Problem] = []
-    sources = config.selected()
     for source in sources:
-        files = str(config.folder / (source.path or "").format(name=source.name))
+        files = str(config.folder(source) / (source.path or "").format(name=source.name))
         try:
             chunks = _file_chunks([files], source.encoding)
             part = _read_rows(source, source.name, chunks, tasks)

@@ -54,7 +54,7 @@ def test_a_config_may_extend_another(tmp_path: Path) -> None:
     config = load(tmp_path, "extends: base.yaml\nexclude: [a]\nsources: {b: {lang: fr}}")
     (source,) = config.selected()
     assert (source.path, source.weight, source.lang) == ("b", 2, "fr")
-    assert config.folder == Path("/data")
+    assert config.folder() == Path("/data")
     (tmp_path / "base.yaml").write_text("extends: data.yaml\nsources: {}")
     with pytest.raises(ConfigError, match="extends itself"):
         DataConfig.load(tmp_path / "data.yaml")
@@ -63,12 +63,12 @@ def test_a_config_may_extend_another(tmp_path: Path) -> None:
 def test_the_root_may_name_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XMPRESS_DATA", raising=False)
     config = load(tmp_path, "root: ${XMPRESS_DATA:-../data}/x\nsources: {a: {path: a}}")
-    assert config.folder == Path("../data/x")
+    assert config.folder() == Path("../data/x")
     monkeypatch.setenv("XMPRESS_DATA", "/mnt")
-    assert config.folder == Path("/mnt/x")
+    assert config.folder() == Path("/mnt/x")
     monkeypatch.delenv("XMPRESS_DATA")
     with pytest.raises(ConfigError, match="needs the environment variable XMPRESS_DATA"):
-        _ = load(tmp_path, "root: ${XMPRESS_DATA}\nsources: {a: {path: a}}").folder
+        _ = load(tmp_path, "root: ${XMPRESS_DATA}\nsources: {a: {path: a}}").folder()
 
 
 def test_every_problem_is_listed_with_the_nearest_name(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_missing_config_is_said(tmp_path: Path) -> None:
         DataConfig.load(tmp_path / "no.yaml")
 
 
-@pytest.mark.parametrize(("name", "sources"), [("public", 39), ("permissive", 14)])
+@pytest.mark.parametrize(("name", "sources"), [("public", 39), ("permissive", 14), ("zoo", 16)])
 def test_the_configs_of_the_studies_are_valid(name: str, sources: int) -> None:
     selected = DataConfig.load(REPOSITORY / "studies" / "data" / f"{name}.yaml").selected()
     assert len(selected) == sources

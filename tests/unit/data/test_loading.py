@@ -163,6 +163,22 @@ def test_a_config_joins_sources(tmp_path: Path) -> None:
     assert (single.labels["sentiment"].targets == dataset.labels["sentiment"].targets).all()
 
 
+def test_a_source_may_lie_elsewhere(tmp_path: Path) -> None:
+    write(tmp_path / "d/a.csv", "text\nGood\n")
+    write(tmp_path / "e/b.csv", "text\nBad\n")
+    config = write(
+        tmp_path / "data.yaml",
+        f"""
+        root: {tmp_path}/d
+        sources: {{a: {{path: a.csv}}, b: {{root: "{tmp_path}/e", path: b.csv}}}}
+        """,
+    )
+    assert load_dataset(config, TASKS).texts == ["Good", "Bad"]
+    config.write_text(config.read_text().replace("/e", "/f"))
+    with pytest.raises(DataError, match=r"data folder .*/f does not exist"):
+        load_dataset(config, TASKS)
+
+
 def test_a_derived_validation_split_takes_its_texts_from_train_everywhere(tmp_path: Path) -> None:
     rows = [f"Text number {i}" for i in range(200)]
     train = "\n".join(f"{text},train" for text in rows)

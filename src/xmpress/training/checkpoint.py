@@ -30,6 +30,8 @@ class Progress:
         best_step: the step whose weights are kept, 0 if none was evaluated yet.
         best_metric: their validation metric.
         history: one entry per evaluation.
+        seconds: spent in the loop.
+        losses: of the training, by name, smoothed over some fifty steps.
     """
 
     fingerprint: str
@@ -39,6 +41,8 @@ class Progress:
     best_step: int = 0
     best_metric: float = float("-inf")
     history: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+    losses: dict[str, float] = field(default_factory=dict)
 
 
 class Checkpoints:
@@ -52,7 +56,7 @@ class Checkpoints:
 
         Args:
             accelerator: of the training; only its main process writes.
-            parts: whatever has a ``state_dict``: model, optimizer, schedule, gradient scaler.
+            parts: whatever has a ``state_dict``: model, optimizer, gradient scaler.
             progress: where the training stands.
         """
         if accelerator.is_main_process:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -40,6 +41,16 @@ class Batch:
             {name: value.to(device) for name, value in self.inputs.items()},
             {name: (t.to(device), c.to(device)) for name, (t, c) in self.labels.items()},
         )
+
+
+class Batches(Protocol):
+    """What a training loop shows the model, epoch after epoch."""
+
+    def epoch(self, number: int) -> list[Any]:
+        """The batches of an epoch, each as what `batch` takes; from the seed and number alone."""
+
+    def batch(self, rows: Any) -> Batch:
+        """The tensors of one of them."""
 
 
 @dataclass

@@ -7,21 +7,23 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from xmpress.errors import TrainingError
-from xmpress.modeling.model import MultiTaskModel
 from xmpress.training.checkpoint import Checkpoints, Progress
-from xmpress.training.feed import Batch, Feed
+from xmpress.training.feed import Batch, Batches
 from xmpress.training.monitor import Monitor
-from xmpress.training.sampling import Rows
 
-Evaluate = Callable[[MultiTaskModel], float]
+Model = TypeVar("Model", bound=nn.Module)
+
+SMOOTHING = 0.98
+"""Of the losses that `Progress` keeps."""
 
 
 class FitSettings(BaseModel):
@@ -30,9 +32,12 @@ class FitSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     steps: Annotated[int, Field(gt=0)] | None = None
-    """Optimizer steps; or give ``epochs``."""
+    """Optimizer steps; or give ``epochs`` or ``minutes``."""
     epochs: Annotated[float, Field(gt=0)] | None = None
-    """Passes over as many rows as there are; 3 if neither is given."""
+    """Passes over as many rows as there are; 3 if no length is given."""
+    minutes: Annotated[float, Field(gt=0)] | None = None
+    """Time in the loop, interruptions left out; the learning rate follows the clock, so that a
+    second run gives another result."""
     batch_tokens: Annotated[int, Field(gt=0)] = 4096
     """Padded tokens per batch and process."""
     accumulate: Annotated[int, Field(gt=0)] = 1
@@ -40,7 +45,7 @@ class FitSettings(BaseModel):
     learning_rate: Annotated[float, Field(gt=0)] = 5e-5
     """Peak; reached after the warm-up, then linear to 0. About 5e-4 for random weights."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.06
-    """Share of the steps."""
+    """Share of the training."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """AdamW; not on biases and norms."""
     clip: Annotated[float, Field(gt=0)] = 1.0
@@ -60,15 +65,15 @@ class FitSettings(BaseModel):
 
     @model_validator(mode="after")
     def _one_length(self) -> FitSettings:
-        if self.steps is not None and self.epochs is not None:
-            raise ValueError("give steps or epochs, not both")
+        if sum(length is not None for length in (self.steps, self.epochs, self.minutes)) > 1:
+            raise ValueError("give one of steps, epochs and minutes")
         return self
 
 
 class _Step(nn.Module):
     """Model and objective as one module, so that objectives may have parameters of their own."""
 
-    def __init__(self, model: MultiTaskModel, objective: nn.Module) -> None:
+    def __init__(self, model: nn.Module, objective: nn.Module) -> None:
         super().__init__()
         self.model = model
         self.objective = objective
@@ -85,15 +90,15 @@ class _Step(nn.Module):
 
 
 def fit(
-    model: MultiTaskModel,
+    model: Model,
     objective: nn.Module,
-    feed: Feed,
+    feed: Batches,
     settings: FitSettings,
     *,
     checkpoints: Checkpoints,
     fingerprint: str,
     monitor: Monitor,
-    evaluate: Evaluate | None = None,
+    evaluate: Callable[[Model], float] | None = None,
     resume: bool = False,
 ) -> Progress:
     """Optimise a model; on return it holds the best weights (the last if nothing was evaluated).
@@ -119,29 +124,29 @@ def fit(
     accelerator = Accelerator(mixed_precision=settings.precision)
     device = accelerator.device
     per_step = settings.accumulate * accelerator.num_processes
-    total = settings.steps or max(
-        1, int((settings.epochs or 3.0) * (len(feed.epoch(0)) // per_step or 1))
-    )
+    budget = _Budget(settings, feed, per_step, accelerator)
     torch.manual_seed(settings.seed)
     module = _Step(model, objective)
     optimizer = torch.optim.AdamW(
         _parameter_groups(module, settings), lr=settings.learning_rate, fused=True
     )
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(total, settings.warmup))
     prepared, optimizer = accelerator.prepare(module.to(device), optimizer)
-    parts = {"module": module, "optimizer": optimizer, "scheduler": scheduler}
+    parts = {"module": module, "optimizer": optimizer}
     if accelerator.scaler is not None:
         parts["scaler"] = accelerator.scaler
 
     progress = Progress(fingerprint)
     if resume:
         progress = checkpoints.resume(parts, fingerprint) or progress
-    evaluate_every = settings.evaluate_every or max(1, total // 4)
     worse = 0
-    with _Interruption() as interruption, monitor.training(total, progress.step):
+    budget.start(progress)
+    with _Interruption() as interruption, monitor.training(*budget.display(progress)):
         for epoch, position, micro_batches in _steps(feed, per_step, progress):
-            if progress.step >= total:
+            if budget.spent(progress):
                 break
+            learning_rate = settings.learning_rate * budget.rate(progress)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate
             # One seed per step and process: nothing random depends on what ran before.
             torch.manual_seed(settings.seed + 1_000_003 * progress.step + accelerator.process_index)
             started, texts, losses = time.perf_counter(), 0, {}
@@ -162,20 +167,24 @@ def fit(
                 )
             accelerator.clip_grad_norm_(prepared.parameters(), settings.clip)
             optimizer.step()
-            scheduler.step()
             optimizer.zero_grad(set_to_none=True)
             progress.step += 1
             progress.epoch, progress.position = epoch, position + 1
+            numbers = {name: value.item() for name, value in losses.items()}
+            for name, value in {"loss": loss.item(), **numbers}.items():
+                old = progress.losses.get(name, value)
+                progress.losses[name] = SMOOTHING * old + (1 - SMOOTHING) * value
+            due = budget.advance(progress)
             monitor.step(
                 progress.step,
                 loss=loss.item(),
-                parts={name: value.item() for name, value in losses.items()},
-                learning_rate=float(scheduler.get_last_lr()[0]),
+                parts=numbers,
+                learning_rate=learning_rate,
                 texts=texts * accelerator.num_processes,
                 seconds=time.perf_counter() - started,
+                completed=budget.display(progress)[1],
             )
-            finished = progress.step == total
-            if evaluate and (finished or progress.step % evaluate_every == 0):
+            if evaluate and due:
                 metric = evaluate(model)
                 worse = 0 if metric > progress.best_metric else worse + 1
                 entry = {"step": progress.step, "metric": metric, "loss": loss.item()}
@@ -196,7 +205,69 @@ def fit(
     return progress
 
 
-def _steps(feed: Feed, per_step: int, progress: Progress) -> Iterator[tuple[int, int, list[Rows]]]:
+class _Budget:
+    """How much of a training is done: by its steps, or by the time spent in the loop."""
+
+    def __init__(
+        self, settings: FitSettings, feed: Batches, per_step: int, accelerator: Accelerator
+    ) -> None:
+        self.minutes, self.warmup = settings.minutes, settings.warmup
+        self.accelerator = accelerator
+        self.total = 0
+        if self.minutes is None:
+            epochs = settings.epochs or 3.0
+            steps = settings.steps or int(epochs * (len(feed.epoch(0)) // per_step or 1))
+            self.total = max(1, steps)
+        self.every = settings.evaluate_every or self.total // 4 or (0 if self.minutes else 1)
+
+    def start(self, progress: Progress) -> None:
+        """Start the clock, where an interrupted training stopped it."""
+        self._began = time.perf_counter() - progress.seconds
+
+    def done(self, progress: Progress) -> float:
+        """The share that is done; may exceed 1."""
+        if self.minutes is None:
+            return progress.step / self.total
+        return progress.seconds / (60 * self.minutes)
+
+    def spent(self, progress: Progress) -> bool:
+        """Whether the training has reached its end."""
+        return self.done(progress) >= 1
+
+    def rate(self, progress: Progress) -> float:
+        """The factor of the learning rate in the next step: rises to 1, then falls to 0."""
+        if self.minutes is None:
+            total, step = self.total, progress.step
+            rising = max(1, int(total * self.warmup))
+            return min((step + 1) / rising, (total - step) / max(1, total - rising))
+        done = self.done(progress)
+        return min(done / max(self.warmup, 1e-9), (1 - done) / (1 - self.warmup))
+
+    def advance(self, progress: Progress) -> bool:
+        """Look at the clock after a step; whether the model is due for a validation."""
+        before = self.done(progress)
+        seconds = time.perf_counter() - self._began
+        if self.accelerator.num_processes > 1:
+            # All processes must stop at the same step.
+            clock = torch.tensor(seconds, dtype=torch.float64, device=self.accelerator.device)
+            seconds = broadcast(clock).item()
+        progress.seconds = seconds
+        if self.spent(progress):
+            return True
+        if self.every:
+            return progress.step % self.every == 0
+        return int(4 * before) < int(4 * self.done(progress))
+
+    def display(self, progress: Progress) -> tuple[int, int]:
+        """Length and position of a progress bar, in steps or seconds."""
+        if self.minutes is None:
+            return self.total, progress.step
+        return round(60 * self.minutes), int(progress.seconds)
+
+
+def _steps(
+    feed: Batches, per_step: int, progress: Progress
+) -> Iterator[tuple[int, int, list[Any]]]:
     """Epoch, step within it, and the batches of that step, from where the training stands, on."""
     epoch, position = progress.epoch, progress.position
     while True:
@@ -214,11 +285,6 @@ def _parameter_groups(module: nn.Module, settings: FitSettings) -> list[dict[str
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
-
-
-def _schedule(total: int, warmup: float) -> Callable[[int], float]:
-    rising = max(1, int(total * warmup))
-    return lambda step: min((step + 1) / rising, max(0.0, (total - step) / max(1, total - rising)))
 
 
 class _Interruption:

@@ -53,7 +53,7 @@ class Monitor:
 
     @contextlib.contextmanager
     def training(self, total: int, done: int) -> Iterator[None]:
-        """Show the bar while the block runs."""
+        """Show the bar while the block runs; its length is in steps or seconds."""
         with self._bar:
             self._task = self._bar.add_task(self._title, total=total, completed=done, numbers="")
             yield
@@ -69,15 +69,16 @@ class Monitor:
         learning_rate: float,
         texts: int,
         seconds: float,
+        completed: int,
     ) -> None:
-        """Report an optimizer step."""
+        """Report an optimizer step, after which the bar stands at ``completed``."""
         self._loss = _smooth(self._loss, loss)
         self._rate = _smooth(self._rate, texts / seconds)
         numbers = f"loss {self._loss:.3f}  {self._rate:.0f} texts/s"
         if self._metric is not None:
             numbers += f"  validation {self._metric:.3f}"
         if self._task is not None:
-            self._bar.update(self._task, completed=number, numbers=numbers)
+            self._bar.update(self._task, completed=completed, numbers=numbers)
         if self._writer:
             self._writer.add_scalar("loss/total", loss, number)
             self._writer.add_scalar("learning_rate", learning_rate, number)

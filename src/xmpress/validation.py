@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from xmpress.errors import Problem
 
@@ -27,6 +28,22 @@ def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]
             what += f" (found {_short(item['input'])})"
         problems.append(Problem(_path(loc), what))
     return problems
+
+
+def expects(what: str, fits: Callable[[Any], bool]) -> BeforeValidator:
+    """For a field of several forms: one error that says what is expected, not one per form."""
+
+    def check(value: Any) -> Any:
+        if not fits(value):
+            raise ValueError(f"give {what} (found {_short(value)})")
+        return value
+
+    return BeforeValidator(check)
+
+
+def is_number(value: Any, least: int) -> bool:
+    """Whether a value is an integer of at least so much."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def nearest(word: str, known: list[str]) -> str | None:

@@ -190,6 +190,7 @@ class _Run:
                 "student": None if student is None else student.model_dump(mode="json"),
                 "data": self.data.all.fingerprint if step.needs_data else None,
                 "seed": self.recipe.seed,
+                "inputs": step.inputs(),
             }
         )
         target = self.out / "passes" / title

@@ -28,7 +28,7 @@ from xmpress.errors import Problem, RecipeError
 from xmpress.provenance import digest
 from xmpress.resources import shipped
 from xmpress.settings import merge, parse_override, parse_yaml, read_yaml
-from xmpress.validation import problems_of
+from xmpress.validation import expects, is_number, problems_of
 
 YAML_SUFFIXES = {".yaml", ".yml"}
 
@@ -47,17 +47,28 @@ class TeacherSpec(_Section):
 class StudentSpec(_Section):
     """The smaller model to make. Sizes left out are the teacher's."""
 
-    layers: Annotated[int, Field(ge=1)] | None = None
-    """Transformer layers."""
+    layers: Annotated[
+        int | tuple[int, ...] | None,
+        expects(
+            "a number of layers, 1 or more, or a list of the teacher's, from 0",
+            lambda layers: (
+                layers is None
+                or is_number(layers, 1)
+                or (isinstance(layers, list | tuple) and _numbers(layers))
+            ),
+        ),
+    ] = None
+    """How many transformer layers; or which of the teacher's, from 0: ``[0, 2, 5]``."""
     hidden: Annotated[int, Field(ge=8)] | None = None
     """Width of the hidden states."""
     heads: Annotated[int, Field(ge=1)] | None = None
     """Attention heads; must divide ``hidden``."""
     ffn: Annotated[int, Field(ge=8)] | None = None
     """Width of the feed-forward layers; 4 x ``hidden`` where only ``hidden`` is given."""
-    init: Literal["teacher-layers", "random"] = "teacher-layers"
+    init: Literal["teacher-layers", "teacher-embedding", "random"] = "teacher-layers"
     """Where weights come from: evenly spaced layers of the teacher, the embedding and everything
-    else of equal shape too; or nowhere."""
+    else of equal shape too; only its embeddings, narrowed by a singular value decomposition where
+    ``hidden`` is smaller; or nowhere."""
     encoder: str | dict[str, Any] | None = None
     """Instead of the sizes: any encoder that ``xmpress train --encoder`` takes."""
 
@@ -68,6 +79,8 @@ class StudentSpec(_Section):
             raise ValueError(f"encoder has sizes of its own; leave out {', '.join(sizes)}")
         if self.hidden and self.heads and self.hidden % self.heads:
             raise ValueError(f"hidden ({self.hidden}) is no multiple of heads ({self.heads})")
+        if isinstance(self.layers, tuple) and self.init != "teacher-layers":
+            raise ValueError("a list of layers says which to copy: it needs init: teacher-layers")
         return self
 
 
@@ -203,6 +216,10 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, check: boo
 def packaged_recipes() -> dict[str, Path]:
     """The recipes that ship, by name."""
     return {path.stem: path for path in sorted(shipped("recipes").glob("*.yaml"))}
+
+
+def _numbers(layers: Sequence[Any]) -> bool:
+    return bool(layers) and all(is_number(layer, 0) for layer in layers)
 
 
 def _resolve(source: str | Path, base: Path | None, seen: tuple[Path, ...]) -> dict[str, Any]:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from torch import Tensor
 from transformers import CONFIG_MAPPING
 
 from xmpress.compression.recipe import StudentSpec
 from xmpress.errors import RecipeError
-from xmpress.modeling import LoadedModel, MultiTaskModel
+from xmpress.modeling import MultiTaskConfig, MultiTaskModel, read_config
 from xmpress.modeling.encoders import EncoderSource, make_model, open_encoder
 from xmpress.modeling.model import count_parameters, encoder_from_config
+from xmpress.tasks import TaskSet
 
 _LAYER = re.compile(r"(\.layers?\.)(\d+)(?=\.)")
 """The number of a transformer layer within the name of a weight, after ``.layer.``."""
@@ -37,46 +40,81 @@ class Student:
     copied: float
 
 
-def make_student(spec: StudentSpec, teacher: LoadedModel, workspace: Path) -> Student:
+def make_student(
+    spec: StudentSpec, teacher: Path, workspace: Path, *, tasks: TaskSet | None = None
+) -> Student:
     """Make a student.
 
-    With ``init: teacher-layers`` evenly spaced layers, the first and the last among them, keep
-    their order (as DistilBERT was initialised; Sanh et al., 2019); every other weight of equal name
-    and shape, embedding and heads included, is copied too.
+    With ``init: teacher-layers`` the chosen layers of the teacher, or evenly spaced ones with the
+    first and the last among them, keep their order (as DistilBERT was initialised; Sanh et al.,
+    2019); every other weight of equal name and shape, embedding and heads included, is copied too.
+    With ``init: teacher-embedding`` only the embeddings are, projected onto their principal
+    directions where the student is narrower (Mukherjee & Awadallah, 2020). The teacher is never in
+    memory as a whole.
 
     Args:
         spec: what the recipe asks for.
-        teacher: gives sizes that are left out, weights, tasks, pooling, and the tokenizer.
+        teacher: a model directory; gives sizes that are left out, weights, pooling, the tokenizer.
         workspace: an existing directory for the files of another tokenizer.
+        tasks: what the student predicts; what the teacher does if left out.
 
     Raises:
         RecipeError: if the sizes do not go together, or with the teacher's.
+        ModelError: if ``teacher`` is no model directory.
     """
-    source = _encoder(spec, teacher, workspace)
-    config = teacher.model.config
+    config = read_config(teacher)
+    source, layers = _encoder(spec, config, teacher, workspace)
     model = make_model(
         source,
-        teacher.tasks,
+        tasks or config.task_set,
         pooling=config.pooling,
         head_dropout=config.head_dropout,
         max_length=config.max_length,
         languages=config.languages,
     )
     copied = 0
-    if spec.encoder is None and spec.init == "teacher-layers":
-        copied = _copy_weights(teacher.model, model)
+    if spec.encoder is None and spec.init != "random":
+        with safe_open(teacher / "model.safetensors", framework="pt") as weights:
+            if spec.init == "teacher-layers":
+                copied = _copy_weights(weights, model, layers)
+            else:
+                copied = _copy_embeddings(weights, model)
     return Student(model, source.tokenizer_files, copied / count_parameters(model))
 
 
-def _encoder(spec: StudentSpec, teacher: LoadedModel, workspace: Path) -> EncoderSource:
+def layer_of(name: str) -> int | None:
+    """The number of the layer that a weight belongs to, by its name; ``None`` if to none."""
+    found = _LAYER.search(name)
+    return None if found is None else int(found[2])
+
+
+def _encoder(
+    spec: StudentSpec, config: MultiTaskConfig, teacher: Path, workspace: Path
+) -> tuple[EncoderSource, Sequence[int]]:
+    """The encoder, and the teacher's layer for each of its layers."""
     if spec.encoder is not None:
         # A configuration has no tokenizer of its own; a pretrained encoder brings one.
-        return open_encoder(spec.encoder, workspace=workspace, tokenizer=teacher.path)
-    config = _shrunk(spec, teacher.model.config.encoder_config)
-    return EncoderSource(encoder_from_config(config), teacher.path, "student")
+        return open_encoder(spec.encoder, workspace=workspace, tokenizer=teacher), ()
+    theirs: Any = config.encoder_config
+    layers = _layers(spec, theirs.num_hidden_layers)
+    shrunk = _shrunk(spec, len(layers), theirs)
+    return EncoderSource(encoder_from_config(shrunk), teacher, "student"), layers
 
 
-def _shrunk(spec: StudentSpec, teacher: Any) -> Any:
+def _layers(spec: StudentSpec, available: int) -> list[int]:
+    if isinstance(spec.layers, tuple):
+        wrong = [layer for layer in spec.layers if layer >= available]
+        if wrong:
+            raise RecipeError(
+                f"student: layers {', '.join(map(str, wrong))} are none of the teacher's "
+                f"{available}, 0 to {available - 1}"
+            )
+        return list(spec.layers)
+    spaced = np.linspace(0, available - 1, spec.layers or available).round().astype(int)
+    return [int(layer) for layer in spaced]
+
+
+def _shrunk(spec: StudentSpec, layers: int, teacher: Any) -> Any:
     """The teacher's architecture in the student's sizes."""
     hidden = spec.hidden or teacher.hidden_size
     heads = spec.heads or teacher.num_attention_heads * hidden // teacher.hidden_size
@@ -88,10 +126,16 @@ def _shrunk(spec: StudentSpec, teacher: Any) -> Any:
     ):
         raise RecipeError(
             f"student: layers can be copied only with the teacher's hidden {teacher.hidden_size} "
-            f"and heads {teacher.num_attention_heads}; use those, or init: random"
+            f"and heads {teacher.num_attention_heads}; use those, or init: teacher-embedding, or "
+            "init: random"
+        )
+    if hidden > teacher.hidden_size and spec.init == "teacher-embedding":
+        raise RecipeError(
+            f"student: an embedding of width {teacher.hidden_size} cannot fill hidden {hidden}; "
+            "use init: random"
         )
     sizes = {
-        "num_hidden_layers": spec.layers or teacher.num_hidden_layers,
+        "num_hidden_layers": layers,
         "hidden_size": hidden,
         "num_attention_heads": heads,
     }
@@ -105,15 +149,49 @@ def _shrunk(spec: StudentSpec, teacher: Any) -> Any:
 
 
 @torch.no_grad()
-def _copy_weights(teacher: MultiTaskModel, student: MultiTaskModel) -> int:
+def _copy_weights(weights: Any, student: MultiTaskModel, layers: Sequence[int]) -> int:
     """Copy what fits; the number of parameters copied."""
-    available: dict[str, Tensor] = teacher.state_dict()
-    layers = [model.config.encoder_config.num_hidden_layers for model in (teacher, student)]
-    chosen = np.linspace(0, layers[0] - 1, layers[1]).round().astype(int)
+    available = set(weights.keys())
     copied = 0
     for name, parameter in student.named_parameters():
-        source = available.get(_LAYER.sub(lambda m: f"{m[1]}{chosen[int(m[2])]}", name))
-        if source is not None and source.shape == parameter.shape:
-            parameter.copy_(source)
+        source = _LAYER.sub(lambda m: f"{m[1]}{layers[int(m[2])]}", name)
+        if source in available and _shape(weights, source) == tuple(parameter.shape):
+            parameter.copy_(weights.get_tensor(source))
             copied += parameter.numel()
     return copied
+
+
+@torch.no_grad()
+def _copy_embeddings(weights: Any, student: MultiTaskModel) -> int:
+    """Fill the embeddings with the teacher's; the number of parameters copied.
+
+    Tokens, positions and segments share one projection, so that their sums stay sums.
+    """
+    words: Any = student.get_input_embeddings()
+    token = next(name for name, p in student.named_parameters() if p is words.weight)
+    directions = None
+    copied = 0
+    for name, parameter in student.named_parameters():
+        if not name.startswith("encoder.embeddings") or name not in weights.keys():  # noqa: SIM118
+            continue
+        if parameter.ndim != 2 or _shape(weights, name)[0] != parameter.shape[0]:
+            continue
+        if directions is None:
+            directions = _principal(weights.get_tensor(token).float(), words.weight.shape[1])
+        parameter.copy_(weights.get_tensor(name).float() @ directions)
+        copied += parameter.numel()
+    return copied
+
+
+def _principal(vectors: Tensor, width: int) -> Tensor:
+    """The directions in which vectors [n, wide] are longest, [wide, width]; all if as many."""
+    wide = vectors.shape[1]
+    if wide == width:
+        return torch.eye(wide)
+    # In ascending order.
+    directions: Tensor = torch.linalg.eigh(vectors.T @ vectors).eigenvectors
+    return directions[:, -width:].flip(dims=[1])
+
+
+def _shape(weights: Any, name: str) -> tuple[int, ...]:
+    return tuple(weights.get_slice(name).get_shape())

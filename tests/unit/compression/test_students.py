@@ -7,7 +7,7 @@ from torch import Tensor
 from xmpress.compression.recipe import StudentSpec
 from xmpress.compression.students import make_student
 from xmpress.errors import RecipeError
-from xmpress.modeling import LoadedModel, load_model
+from xmpress.modeling import LoadedModel, load_model, save_model
 from xmpress.modeling.encoders import EncoderSource, make_model
 from xmpress.modeling.model import MultiTaskModel, encoder_from_config
 
@@ -24,7 +24,11 @@ def scores(model: MultiTaskModel) -> dict[str, Tensor]:
     return found
 
 
-def deeper(teacher: LoadedModel, layers: int) -> LoadedModel:
+def saved(model: MultiTaskModel, teacher: LoadedModel, path: Path) -> Path:
+    return save_model(path, model, teacher.path)
+
+
+def deeper(teacher: LoadedModel, layers: int, path: Path) -> Path:
     """A teacher of more layers, the weights of layer i all equal to i."""
     config = type(teacher.model.config.encoder_config)(
         **{**teacher.model.config.encoder_config.to_dict(), "num_hidden_layers": layers}
@@ -35,11 +39,11 @@ def deeper(teacher: LoadedModel, layers: int) -> LoadedModel:
         for i, layer in enumerate(model.encoder.encoder.layer):
             for parameter in layer.parameters():
                 parameter.fill_(i)
-    return LoadedModel(teacher.path, model, teacher.tokenizer)
+    return saved(model, teacher, path)
 
 
 def test_a_student_of_the_same_sizes_is_the_teacher(teacher: LoadedModel, tmp_path: Path) -> None:
-    student = make_student(StudentSpec(), teacher, tmp_path)
+    student = make_student(StudentSpec(), teacher.path, tmp_path)
     assert student.copied == 1.0
     assert student.tokenizer_files == teacher.path
     for name, logits in scores(teacher.model).items():
@@ -47,12 +51,15 @@ def test_a_student_of_the_same_sizes_is_the_teacher(teacher: LoadedModel, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("layers", "chosen"), [(1, [0]), (2, [0, 6]), (3, [0, 3, 6]), (7, range(7))]
+    ("layers", "chosen"),
+    [(1, [0]), (2, [0, 6]), (3, [0, 3, 6]), (7, range(7)), ((1, 5), [1, 5]), ((2,), [2])],
 )
-def test_evenly_spaced_layers_are_copied(
-    teacher: LoadedModel, tmp_path: Path, layers: int, chosen: list[int]
+def test_evenly_spaced_or_chosen_layers_are_copied(
+    teacher: LoadedModel, tmp_path: Path, layers: int | tuple[int, ...], chosen: list[int]
 ) -> None:
-    student = make_student(StudentSpec(layers=layers), deeper(teacher, 7), tmp_path)
+    student = make_student(
+        StudentSpec(layers=layers), deeper(teacher, 7, tmp_path / "deep"), tmp_path
+    )
     found = [
         {value.item() for p in layer.parameters() for value in p.flatten()}
         for layer in student.model.encoder.encoder.layer
@@ -62,7 +69,7 @@ def test_evenly_spaced_layers_are_copied(
 
 
 def test_what_does_not_fit_stays_random(teacher: LoadedModel, tmp_path: Path) -> None:
-    student = make_student(StudentSpec(layers=1, ffn=16), teacher, tmp_path)
+    student = make_student(StudentSpec(layers=1, ffn=16), teacher.path, tmp_path)
     assert student.model.config.encoder_config.intermediate_size == 16
     assert 0.5 < student.copied < 1.0
     words = "encoder.embeddings.word_embeddings.weight"
@@ -71,7 +78,7 @@ def test_what_does_not_fit_stays_random(teacher: LoadedModel, tmp_path: Path) ->
 
 def test_another_width_starts_at_random(teacher: LoadedModel, tmp_path: Path) -> None:
     spec = StudentSpec(layers=1, hidden=16, init="random")
-    student = make_student(spec, teacher, tmp_path)
+    student = make_student(spec, teacher.path, tmp_path)
     config = student.model.config.encoder_config
     assert (config.hidden_size, config.num_attention_heads, config.intermediate_size) == (16, 2, 64)
     assert student.copied == 0.0
@@ -80,9 +87,57 @@ def test_another_width_starts_at_random(teacher: LoadedModel, tmp_path: Path) ->
 
 def test_another_width_cannot_copy_layers(teacher: LoadedModel, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="teacher's hidden 32 and heads 4"):
-        make_student(StudentSpec(hidden=16), teacher, tmp_path)
+        make_student(StudentSpec(hidden=16), teacher.path, tmp_path)
     with pytest.raises(RecipeError, match="no multiple of heads 3"):
-        make_student(StudentSpec(heads=3, init="random"), teacher, tmp_path)
+        make_student(StudentSpec(heads=3, init="random"), teacher.path, tmp_path)
+
+
+def test_a_narrow_embedding_keeps_what_it_can_of_the_teachers(
+    teacher: LoadedModel, tmp_path: Path
+) -> None:
+    spec = StudentSpec(layers=1, hidden=16, heads=2, init="teacher-embedding")
+    student = make_student(spec, teacher.path, tmp_path)
+    words, positions = (
+        [
+            model.encoder.embeddings.get_parameter(f"{kind}_embeddings.weight")
+            for model in (teacher.model, student.model)
+        ]
+        for kind in ("word", "position")
+    )
+    wide = words[0].detach().double()
+    best = torch.linalg.svd(wide).Vh[:16].T
+    # The best approximation of that rank (Eckart & Young, 1936): the same inner products.
+    torch.testing.assert_close(
+        (words[1] @ words[1].T).double(), wide @ best @ best.T @ wide.T, atol=1e-4, rtol=1e-3
+    )
+    torch.testing.assert_close(
+        (words[1] @ positions[1].T).double(),
+        wide @ best @ best.T @ positions[0].detach().double().T,
+        atol=1e-4,
+        rtol=1e-3,
+    )
+    same = make_student(StudentSpec(layers=1, init="teacher-embedding"), teacher.path, tmp_path)
+    assert torch.equal(same.model.get_input_embeddings().weight, words[0])
+
+
+def test_layers_must_be_the_teachers(teacher: LoadedModel, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="layers 2, 7 are none of the teacher's 2, 0 to 1"):
+        make_student(StudentSpec(layers=(0, 2, 7)), teacher.path, tmp_path)
+    with pytest.raises(ValueError, match="needs init: teacher-layers"):
+        StudentSpec(layers=(0, 1), init="random")
+    for wrong in (0, [], [-1], "two", True):
+        with pytest.raises(ValueError, match="a number of layers, 1 or more, or a list"):
+            StudentSpec(layers=wrong)  # type: ignore[arg-type]
+
+
+def test_the_teacher_is_never_loaded_whole(
+    teacher: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        raise AssertionError("the teacher was loaded")
+
+    monkeypatch.setattr(MultiTaskModel, "from_pretrained", refuse)
+    assert make_student(StudentSpec(layers=1), teacher.path, tmp_path).copied == 1.0
 
 
 def test_distilbert_and_modernbert_call_their_sizes_otherwise(
@@ -108,12 +163,15 @@ def test_distilbert_and_modernbert_call_their_sizes_otherwise(
     for config in configs:
         source = EncoderSource(encoder_from_config(config), teacher.path, "other")
         model = make_model(source, teacher.tasks, max_length=64)
-        given = LoadedModel(teacher.path, model, teacher.tokenizer)
+        given = saved(model, teacher, tmp_path / config.model_type)
         student = make_student(StudentSpec(layers=2, ffn=48), given, tmp_path).model
         assert student.config.encoder_config.num_hidden_layers == 2
         assert all(torch.isfinite(logits).all() for logits in scores(student).values())
-        narrow = make_student(StudentSpec(hidden=16, init="random"), given, tmp_path).model
-        assert narrow.config.encoder_config.hidden_size == 16
+        for init in ("random", "teacher-embedding"):
+            spec = StudentSpec(hidden=16, init=init)  # type: ignore[arg-type]
+            narrow = make_student(spec, given, tmp_path)
+            assert narrow.model.config.encoder_config.hidden_size == 16
+            assert (narrow.copied > 0) == (init == "teacher-embedding")
 
 
 def test_an_encoder_of_its_own_takes_the_teachers_tokenizer(
@@ -128,6 +186,6 @@ def test_an_encoder_of_its_own_takes_the_teachers_tokenizer(
             "max_position_embeddings": 64,
         }
     )
-    student = make_student(spec, teacher, tmp_path)
+    student = make_student(spec, teacher.path, tmp_path)
     assert student.model.config.encoder_config.hidden_size == 8
     assert student.tokenizer_files == teacher.path

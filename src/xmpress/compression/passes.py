@@ -38,6 +38,7 @@ _BUILT_IN = {
     "export": "xmpress.compression.exporting:Export",
     "factorise_embedding": "xmpress.compression.factorisation:FactoriseEmbedding",
     "quantize": "xmpress.compression.quantization:Quantize",
+    "trim_vocabulary": "xmpress.compression.vocabulary:TrimVocabulary",
 }
 Kind = Literal["model", "bundle"]
 _NOTES = {"README.md", "recipe.lock.yaml", "report.json"}

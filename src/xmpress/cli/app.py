@@ -20,6 +20,7 @@ from xmpress.cli import (
     export,
     help,
     info,
+    pretrain,
     recipe,
     train,
 )
@@ -39,6 +40,7 @@ app = typer.Typer(
 USE, MAKE, LOOK = "Use a model", "Make a model", "Look and check"
 help.add(app, "analyze", analyze.analyze, USE)
 help.add(app, "train", train.train, MAKE)
+help.add(app, "pretrain", pretrain.pretrain, MAKE)
 help.add(app, "compress", compress.compress, MAKE)
 help.add(app, "export", export.export, MAKE)
 help.add(app, "demo", demo.demo, MAKE)

@@ -64,7 +64,10 @@ def train_tokenizer(
     try:
         tokenizer.train_from_iterator(_trimmed(texts), trainer)
     except Exception as error:  # the library raises the bare class
-        raise ModelError(f"no tokenizer could be learned from these texts: {error}") from error
+        hint = "; raise vocab_size" if "not large enough" in str(error) else ""
+        raise ModelError(
+            f"no tokenizer could be learned from these texts: {error}{hint}"
+        ) from error
     content = json.loads(tokenizer.to_str())
     model = content["model"]
     if len(model["vocab"]) <= len(SPECIAL_TOKENS):

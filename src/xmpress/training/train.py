@@ -78,7 +78,7 @@ def train(
     checkpoints = Checkpoints(out.with_name(out.name + ".checkpoints"))
     processes = PartialState()
     if processes.is_main_process:
-        _check_place(out, checkpoints, resume=resume, overwrite=overwrite)
+        check_place(out, checkpoints, resume=resume, overwrite=overwrite)
     tasks = config.task_set()
     dataset = load_dataset(config.data, tasks, columns=config.columns)
     training, validation = training_splits(dataset, config.validation, seed=config.fit.seed)
@@ -200,7 +200,12 @@ def spread(dataset: Dataset, rows: int, *, seed: int) -> Dataset:
     return dataset.take(np.unique(drawn))
 
 
-def _check_place(out: Path, checkpoints: Checkpoints, *, resume: bool, overwrite: bool) -> None:
+def check_place(out: Path, checkpoints: Checkpoints, *, resume: bool, overwrite: bool) -> None:
+    """Refuse to overwrite what nobody said may go; make place for a training.
+
+    Raises:
+        UsageError: if ``out`` exists, or there are checkpoints and neither flag is given.
+    """
     if out.is_dir() and any(out.iterdir()) and not overwrite:
         raise UsageError(f"{out} exists and is not empty; choose another place, or --overwrite")
     if checkpoints.exist() and not resume and not overwrite:

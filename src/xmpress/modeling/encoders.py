@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 
@@ -177,7 +178,8 @@ def _pretrained(name: str, workspace: Path) -> EncoderSource:
     location = str(resolve(name.removeprefix("zoo:"))) if name.startswith("zoo:") else name
     try:
         config = AutoConfig.from_pretrained(location)
-        encoder = AutoModel.from_pretrained(location)
+        # Weights may be stored in half precision, but small gradients are lost in it.
+        encoder = AutoModel.from_pretrained(location, dtype=torch.float32)
         with atomic_dir(workspace, overwrite=True) as target:
             AutoTokenizer.from_pretrained(location).save_pretrained(target)
     except (OSError, ValueError) as error:

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 
@@ -71,6 +72,16 @@ def test_a_saved_model_can_be_the_encoder_of_the_next(tiny_model_dir, tmp_path):
         model.encoder.state_dict(), load_model(tiny_model_dir).model.encoder.state_dict()
     )
     assert list(model.heads) == ["effort"]
+
+
+def test_an_encoder_in_half_precision_is_trained_in_full(
+    make, tiny_tokenizer_file, tmp_path
+):
+    encoder = make(ENCODERS["bert"]).encoder
+    encoder.half().save_pretrained(tmp_path / "half")
+    shutil.copy(tiny_tokenizer_file, tmp_path / "half")
+    source = open_encoder(str(tmp_path / "half"), workspace=tmp_path / "files")
+    assert {p.dtype for p in source.encoder.parameters()} == {torch.float32}
 
 
 def test_mean_pooling_ignores_padding(make):

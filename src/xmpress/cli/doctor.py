@@ -15,6 +15,7 @@ _PURPOSE = {
     "train": "train, compress, evaluate model directories, export",
     "openvino": "the OpenVINO engine",
     "serve": "the HTTP server",
+    "otel": "traces of the HTTP server",
     "ray": "scoring on a cluster",
     "tensorboard": "event files of trainings",
     "hub": "data sets of the Hugging Face hub (hf:owner/name)",

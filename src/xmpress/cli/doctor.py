@@ -68,7 +68,7 @@ def examine() -> dict[str, Any]:
         "machine": machine.to_dict(),
         "base": extras.base(),
         "extras": found,
-        "engines": {name: _importable(module) for name, (module, _) in ENGINES.items()},
+        "engines": {name: _importable(kind.module) for name, kind in ENGINES.items()},
         "zoo": models,
         "advice": advice,
     }

@@ -1,15 +1,15 @@
 """The guard: how much quality compression may cost, and whether that held.
 
-A limit is on the degradation, the relative drop of macro-F1 against the uncompressed model in %.
-What was measured on a test set is one draw, so the verdict uses the bootstrap interval of each
-degradation: *kept* if all of it lies within the limit, *broken* if all of it lies beyond, otherwise
-*undecided*, for lack of test data. Only a broken limit stops a compression. With many cells under
-one limit some intervals lie beyond it by chance, where the truth lies on it exactly.
+Most limits are on the degradation, the relative drop of macro-F1 against the uncompressed model in
+%. What was measured on a test set is one draw, so the verdict uses the interval (of degradations
+from the bootstrap): *kept* if all of it lies within the limit, *broken* if all of it lies beyond,
+otherwise *undecided*, for lack of test data. Only a broken limit stops a compression. With many
+cells under one limit some intervals lie beyond it by chance, where the truth lies on it exactly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -22,7 +22,7 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 
 
 class Guard(BaseModel):
-    """The limits, in % degradation; a limit that is left out is not judged.
+    """The limits, in %; a limit that is left out is not judged.
 
     Languages with fewer than `xmpress.evaluation.MIN_ROWS` labelled rows of a task are not judged.
     """
@@ -37,8 +37,11 @@ class Guard(BaseModel):
     """Each language."""
     worst_task_language: Percent | None = None
     """Each task in each language."""
+    disagreement: Percent | None = None
+    """Labels that quantization changes, each task in each language; of passes that quantize."""
     on_violation: Literal["stop", "report"] = "stop"
-    """``stop``: no final artefact and exit code 3. ``report``: only say so."""
+    """Once the settings that a pass falls back on are tried: ``stop``: no final artefact and exit
+    code 3. ``report``: only say so."""
 
 
 class Verdict(StrEnum):
@@ -51,13 +54,13 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One limit held against one degradation.
+    """One limit held against one degradation or disagreement.
 
     Attributes:
         limit: which limit, a field of `Guard`.
         where: the task, language or ``task/language``; ``average``.
         allowed: the limit, in %.
-        percent: the degradation, in %; ``None`` where the reference scored 0.
+        percent: what was found, in %; ``None`` where the reference scored 0.
         low: lower end of its interval.
         high: upper end.
         verdict: whether the limit held.
@@ -72,10 +75,11 @@ class Finding:
     verdict: Verdict
 
     def __str__(self) -> str:
+        what = "labels changed" if self.limit == "disagreement" else "degradation"
         if self.percent is None or self.low is None or self.high is None:
-            return f"{self.limit} ({self.where}): degradation undefined, {self.allowed:g} % allowed"
+            return f"{self.limit} ({self.where}): {what} undefined, {self.allowed:g} % allowed"
         return (
-            f"{self.limit} ({self.where}): degradation {self.percent:.2f} % "
+            f"{self.limit} ({self.where}): {what} {self.percent:.2f} % "
             f"[{self.low:.2f}, {self.high:.2f}], {self.allowed:g} % allowed: {self.verdict}"
         )
 
@@ -107,8 +111,16 @@ class Judgement:
         return {"verdict": self.verdict, "findings": [asdict(f) for f in self.findings]}
 
 
-def judge(guard: Guard, comparison: Comparison) -> Judgement:
-    """Hold a comparison with the uncompressed model against the limits."""
+def judge(
+    guard: Guard, comparison: Comparison, shares: Sequence[Mapping[str, Any]] = ()
+) -> Judgement:
+    """Hold a comparison with the uncompressed model against the limits.
+
+    Args:
+        guard: the limits.
+        comparison: with the uncompressed model.
+        shares: of labels that quantization kept, as `Share` has them: task, lang, share, low, high.
+    """
     cells = {"/".join(key): value for key, value in comparison.cells.items()}
     groups: list[tuple[str, float | None, Iterable[tuple[str, Degradation]]]] = [
         ("average", guard.average, [("average", comparison.average)]),
@@ -117,17 +129,24 @@ def judge(guard: Guard, comparison: Comparison) -> Judgement:
         ("worst_task_language", guard.worst_task_language, cells.items()),
     ]
     findings = [
-        Finding(limit, where, allowed, d.percent, d.low, d.high, _verdict(d, allowed))
+        Finding(limit, where, allowed, d.percent, d.low, d.high, _verdict(d.low, d.high, allowed))
         for limit, allowed, named in groups
         if allowed is not None
         for where, d in named
         if d.judged
     ]
+    if guard.disagreement is not None:
+        findings += [_changed(share, guard.disagreement) for share in shares]
     return Judgement(tuple(findings))
 
 
-def _verdict(degradation: Degradation, allowed: float) -> Verdict:
-    low, high = degradation.low, degradation.high
+def _changed(share: Mapping[str, Any], allowed: float) -> Finding:
+    percent, low, high = (100 * (1 - share[key]) for key in ("share", "high", "low"))
+    where = f"{share['task']}/{share['lang']}"
+    return Finding("disagreement", where, allowed, percent, low, high, _verdict(low, high, allowed))
+
+
+def _verdict(low: float | None, high: float | None, allowed: float) -> Verdict:
     if low is None or high is None:
         return Verdict.UNDECIDED
     if high <= allowed:

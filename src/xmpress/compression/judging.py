@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from xmpress.compression.outputs import cached_logits, tasks_of
 from xmpress.compression.passes import Artefact
 from xmpress.compression.recipe import Recipe
@@ -13,7 +15,8 @@ from xmpress.data import Dataset, load_dataset
 from xmpress.errors import DataError, RecipeError
 from xmpress.evaluation import Comparison, compare
 from xmpress.tasks import TaskSet
-from xmpress.training.train import spread
+from xmpress.training.config import ValidationSettings
+from xmpress.training.train import spread, training_splits
 
 
 class RecipeData:
@@ -56,15 +59,20 @@ class RecipeData:
             rows = spread(rows, settings.max_rows, seed=self._recipe.seed)
         return rows
 
-    def texts(self, rows: int) -> tuple[list[str], list[str | None]]:
-        """At most so many real texts and their contexts; of the sample if there is no data."""
-        dataset = (
-            load_dataset("sample", TaskSet.load("experience"))
-            if self._recipe.data is None
-            else self.held_out
-        )
-        some = spread(dataset, rows, seed=0)
-        return some.texts, some.contexts
+    def sample(self, rows: int, *, training: bool, even: bool) -> Dataset:
+        """At most so many real rows; see `xmpress.compression.passes.Context`."""
+        if self._recipe.data is None:
+            dataset = load_dataset("sample", TaskSet.load("experience"))
+            dataset = dataset.where(split="train" if training else "test")
+        elif training:
+            # The teacher's own division of rows without a split, whatever the seed here.
+            dataset = training_splits(self.all, ValidationSettings(), seed=0)[0]
+        else:
+            dataset = self.held_out
+        if even or len(dataset) <= rows:
+            return spread(dataset, rows, seed=0)
+        drawn = np.random.default_rng(self._recipe.seed).choice(len(dataset), rows, replace=False)
+        return dataset.take(np.sort(drawn))
 
 
 class Judge:

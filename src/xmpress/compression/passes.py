@@ -19,10 +19,9 @@ from functools import cached_property
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
-from safetensors import safe_open
 
 from xmpress.data.files import sha256
 from xmpress.errors import ModelError, RecipeError
@@ -37,6 +36,7 @@ _BUILT_IN = {
     "distill": "xmpress.compression.distillation:Distill",
     "export": "xmpress.compression.exporting:Export",
     "factorise_embedding": "xmpress.compression.factorisation:FactoriseEmbedding",
+    "prune": "xmpress.compression.pruning:Prune",
     "quantize": "xmpress.compression.quantization:Quantize",
     "trim_vocabulary": "xmpress.compression.vocabulary:TrimVocabulary",
 }
@@ -89,6 +89,9 @@ class Artefact:
         """Number of weights of a model directory; ``None`` for a bundle, which keeps them."""
         if self.kind == "bundle":
             return None
+        # Not at the top: recipes are listed without the packages that running them needs.
+        from safetensors import safe_open
+
         with safe_open(self.path / "model.safetensors", framework="numpy") as weights:
             shapes = [weights.get_slice(name).get_shape() for name in weights.offset_keys()]
         return sum(math.prod(map(int, shape)) for shape in shapes)
@@ -102,6 +105,14 @@ class Artefact:
         return digest.hexdigest()
 
 
+class Sample(Protocol):
+    """Draws rows; see `Context`."""
+
+    def __call__(self, rows: int, *, training: bool, even: bool) -> Dataset:
+        """At most so many rows."""
+        ...
+
+
 @dataclass(frozen=True)
 class Context:
     """What a pass works on and with.
@@ -113,7 +124,9 @@ class Context:
         student: the shape asked for, until a pass has made a student of it; then ``None``.
         data_name: what the recipe calls its data.
         dataset: loads it when first called.
-        texts: gives at most so many real texts, and their contexts, for numerical checks.
+        sample: gives at most so many real rows, of the recipe's data or else the bundled sample:
+            of those held out (``training=False``) for numerical checks, or of those trained on for
+            calibration; drawn evenly over languages and tasks (``even``), or as they come.
         seed: of everything random.
         cache: a directory for results that are costly and can be reused, e.g. teacher outputs.
         workspace: a directory for checkpoints of this pass; survives an interruption.
@@ -127,7 +140,7 @@ class Context:
     student: StudentSpec | None
     data_name: str | None
     dataset: Callable[[], Dataset]
-    texts: Callable[[int], tuple[list[str], list[str | None]]]
+    sample: Sample
     seed: int
     cache: Path
     workspace: Path
@@ -154,7 +167,8 @@ class Pass(ABC, Generic[P]):
             an older version are not taken for up to date.
         takes: what it can be given.
         gives: what it makes of that.
-        needs_data: whether the result depends on the recipe's data.
+        needs_data: whether it cannot do without the recipe's data.
+        uses_data: whether the result depends on the recipe's data where there are any.
         makes_student: whether it turns the recipe's ``student`` into a model.
     """
 
@@ -163,6 +177,7 @@ class Pass(ABC, Generic[P]):
     takes: ClassVar[tuple[Kind, ...]] = ("model",)
     gives: ClassVar[Kind] = "model"
     needs_data: ClassVar[bool] = False
+    uses_data: ClassVar[bool] = False
     makes_student: ClassVar[bool] = False
 
     def __init__(self, params: P) -> None:

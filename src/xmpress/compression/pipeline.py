@@ -3,7 +3,7 @@
 What is left in the output folder::
 
     passes/01-distill/       the artefact of each pass, and beside it 01-distill.json: what it was
-    passes/02-quantize/      made from
+    passes/02-quantize/      made from; what it fell back on is in 02-quantize-2/
     cache/                   logits that were computed once
     model/                   the last model directory of the chain, if any
     bundle/                  the result
@@ -24,7 +24,8 @@ from typing import Any
 from xmpress.compression.guard import Judgement, Verdict, judge
 from xmpress.compression.judging import Judge, RecipeData
 from xmpress.compression.passes import Artefact, Context, Pass
-from xmpress.compression.recipe import PassSpec, Recipe, load_recipe
+from xmpress.compression.recipe import PassSpec, Recipe, StudentSpec, load_recipe
+from xmpress.compression.records import attempt, read_entry, write_entry
 from xmpress.data.files import atomic_dir, atomic_path
 from xmpress.errors import DataError, GuardError, RecipeError, UsageError
 from xmpress.evaluation import MIN_ROWS, Comparison
@@ -120,7 +121,7 @@ class _Run:
         if recipe.build_passes()[-1].gives == "model":
             recipe = recipe.model_copy(update={"passes": (*recipe.passes, _EXPORT)})
         self.recipe = recipe
-        self.steps = list(zip(recipe.passes, recipe.build_passes(), strict=True))
+        self.steps = list(zip(recipe.passes, recipe.build_attempts(), strict=True))
         self.teacher = teacher
         self.out = out
         self.cache = cache or out / "cache"
@@ -139,12 +140,12 @@ class _Run:
 
     def _check(self) -> None:
         """Find out now what would otherwise fail after an hour."""
-        first_name, first = self.steps[0][0].name, self.steps[0][1]
+        first_name, first = self.steps[0][0].name, self.steps[0][1][0]
         if self.teacher.kind not in first.takes:
             raise RecipeError(
                 f"{first_name} needs a {first.takes[0]} directory; {self.teacher.path} is a bundle"
             )
-        needing = [spec.name for spec, step in self.steps if step.needs_data]
+        needing = [spec.name for spec, (step, *_) in self.steps if step.needs_data]
         needing += ["the guard"] if self.recipe.guard else []
         if self.recipe.data is None and needing:
             raise RecipeError(
@@ -162,24 +163,58 @@ class _Run:
         model: Artefact | None = None
         comparison: Comparison | None = None
         verdict: Verdict | None = None
-        for number, (spec, step) in enumerate(self.steps, start=1):
+        for number, (spec, attempts) in enumerate(self.steps, start=1):
             before = comparison
-            artefact, entry = self._make(number, spec, step, artefact, student is not None)
-            if step.makes_student:
+            artefact, entry, comparison, judgement = self._try(
+                f"{number:02d}-{spec.name}", spec, attempts, artefact, student
+            )
+            if attempts[0].makes_student:
                 student = None
             model = artefact if artefact.kind == "model" else model
-            comparison, judgement = self._judge(artefact)
             verdict = None if judgement is None else judgement.verdict
             self._report(entry, before, comparison, judgement)
-            self._enforce(spec.name, judgement)
+            # A student in the midst of its stages is not yet what the recipe makes.
+            if not any(later.makes_student for _, (later, *_) in self.steps[number:]):
+                self._enforce(spec.name, judgement)
         return self._finish(artefact, model, comparison, verdict)
 
+    def _try(
+        self,
+        title: str,
+        spec: PassSpec,
+        attempts: Sequence[Pass[Any]],
+        artefact: Artefact,
+        student: StudentSpec | None,
+    ) -> tuple[Artefact, dict[str, Any], Comparison | None, Judgement | None]:
+        """Run a pass, and while the guard is broken what it falls back on; the last one stands."""
+        tried: list[dict[str, Any]] = []
+        for number, step in enumerate(attempts, start=1):
+            if number > 1:
+                self.say(
+                    f"{title}: the guard is broken, falling back ({number} of {len(attempts)})"
+                )
+            name = title if number == 1 else f"{title}-{number}"
+            made, entry = self._make(
+                name, spec, step, artefact, student if step.makes_student else None
+            )
+            comparison, judgement = self._judge(made, entry)
+            tried.append(attempt(entry, comparison, judgement))
+            if judgement is None or judgement.verdict is not Verdict.BROKEN:
+                break
+        if len(attempts) > 1:
+            entry["attempts"] = tried
+        return made, entry, comparison, judgement
+
     def _make(
-        self, number: int, spec: PassSpec, step: Pass[Any], artefact: Artefact, first: bool
+        self,
+        title: str,
+        spec: PassSpec,
+        step: Pass[Any],
+        artefact: Artefact,
+        student: StudentSpec | None,
     ) -> tuple[Artefact, dict[str, Any]]:
         """Run a pass, unless it was run with the same inputs; its artefact and report entry."""
-        title = f"{number:02d}-{spec.name}"
-        student = self.recipe.student if first and step.makes_student else None
+        uses_data = step.needs_data or (step.uses_data and self.recipe.data is not None)
         key = digest(
             {
                 "pass": spec.name,
@@ -188,14 +223,14 @@ class _Run:
                 "input": artefact.fingerprint,
                 "teacher": self.teacher.fingerprint if step.needs_data else None,
                 "student": None if student is None else student.model_dump(mode="json"),
-                "data": self.data.all.fingerprint if step.needs_data else None,
+                "data": self.data.all.fingerprint if uses_data else None,
                 "seed": self.recipe.seed,
                 "inputs": step.inputs(),
             }
         )
         target = self.out / "passes" / title
         record = target.with_suffix(".json")
-        entry = _read_entry(record, key, target)
+        entry = read_entry(record, key, target)
         if entry is not None:
             self.say(f"{title}: nothing changed, not run again")
             return Artefact(target), {**entry, "skipped": True}
@@ -210,7 +245,7 @@ class _Run:
             student=student,
             data_name=self.recipe.data,
             dataset=lambda: self.data.all,
-            texts=self.data.texts,
+            sample=self.data.sample,
             seed=self.recipe.seed,
             cache=self.cache,
             workspace=workspace,
@@ -230,9 +265,7 @@ class _Run:
             "bytes": {"before": artefact.bytes, "after": made.bytes},
             "details": details,
         }
-        with atomic_path(record) as temporary:
-            content = {"key": key, "fingerprint": made.fingerprint, "entry": entry}
-            temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False))
+        write_entry(record, key, made, entry)
         return made, {**entry, "skipped": False}
 
     def _sign(self, directory: Path, **manifest_fields: Any) -> None:
@@ -266,12 +299,15 @@ class _Run:
         name = self.recipe.data
         return {} if name is None else {name: self.data.all.fingerprint}
 
-    def _judge(self, artefact: Artefact) -> tuple[Comparison | None, Judgement | None]:
+    def _judge(
+        self, artefact: Artefact, entry: dict[str, Any]
+    ) -> tuple[Comparison | None, Judgement | None]:
         if self.recipe.data is None:
             return None, None
         comparison = self.judge.compare(artefact)
         guard = self.recipe.guard
-        return comparison, None if guard is None else judge(guard, comparison)
+        shares = entry["details"].get("checked", {}).get("agreement_cells", ())
+        return comparison, None if guard is None else judge(guard, comparison, shares)
 
     def _report(
         self,
@@ -343,17 +379,3 @@ class _Run:
             comparison=comparison,
             verdict=verdict,
         )
-
-
-def _read_entry(record: Path, key: str, target: Path) -> dict[str, Any] | None:
-    """The report entry of an earlier run with the same inputs whose artefact is still there."""
-    if not record.is_file() or not target.is_dir():
-        return None
-    try:
-        content = json.loads(record.read_text(encoding="utf-8"))
-    except ValueError:
-        return None  # cut short by a full disk, say: the pass is run again
-    if content["key"] != key or content["fingerprint"] != Artefact(target).fingerprint:
-        return None
-    entry: dict[str, Any] = content["entry"]
-    return entry

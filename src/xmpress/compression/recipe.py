@@ -31,6 +31,7 @@ from xmpress.settings import merge, parse_override, parse_yaml, read_yaml
 from xmpress.validation import expects, is_number, problems_of
 
 YAML_SUFFIXES = {".yaml", ".yml"}
+FALLBACK = "fallback"
 
 
 class _Section(BaseModel):
@@ -94,10 +95,30 @@ class EvaluationSpec(_Section):
 
 
 class PassSpec(_Section):
-    """A pass by name with its parameters; in YAML ``name: {parameters}``, or only the name."""
+    """A pass by name with its parameters; in YAML ``name: {parameters}``, or only the name.
+
+    Among the parameters of every pass may be ``fallback``: gentler parameters, or a list of them,
+    that replace some where the guard is broken, tried in order.
+    """
 
     name: str
     params: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def attempts(self) -> list[dict[str, Any]]:
+        """The parameters, and those of each fallback in full."""
+        params = {key: value for key, value in self.params.items() if key != FALLBACK}
+        found = self.params.get(FALLBACK) or []
+        gentler = [found] if isinstance(found, Mapping) else found
+        return [params, *({**params, **changes} for changes in gentler)]
+
+    @model_validator(mode="after")
+    def _fallbacks_are_mappings(self) -> Self:
+        found = self.params.get(FALLBACK)
+        listed = found if isinstance(found, list | tuple) else [{} if found is None else found]
+        if not all(isinstance(changes, Mapping) for changes in listed):
+            raise ValueError(f"fallback takes parameters, or a list of them (found {found!r})")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -142,7 +163,11 @@ class Recipe(_Section):
     """Of everything random."""
 
     def build_passes(self) -> list[Pass[Any]]:
-        """The passes, ready to run.
+        """The passes, ready to run, each as it is tried first; see `build_attempts`."""
+        return [attempts[0] for attempts in self.build_attempts()]
+
+    def build_attempts(self) -> list[list[Pass[Any]]]:
+        """The passes, ready to run, each followed by what it falls back on.
 
         Raises:
             RecipeError: listing every unknown pass, wrong parameter, and pass that cannot take
@@ -296,25 +321,31 @@ def _readable_passes(raw: Any) -> list[tuple[int, PassSpec]]:
 
 def _build(
     specs: Sequence[PassSpec], numbers: Sequence[int] | None = None
-) -> tuple[list[Pass[Any]], list[Problem]]:
-    passes: list[Pass[Any]] = []
+) -> tuple[list[list[Pass[Any]]], list[Problem]]:
+    passes: list[list[Pass[Any]]] = []
     problems: list[Problem] = []
     for number, spec in zip(numbers or range(len(specs)), specs, strict=True):
         where = f"passes[{number}]"
         try:
             found = pass_class(spec.name)
-            passes.append(found(found.Params.model_validate(spec.params)))
         except RecipeError as error:
             problems.append(Problem(where, error.headline))
-        except ValidationError as error:
-            problems += [
-                Problem(
-                    ".".join([where, spec.name, *([] if p.where == "the file" else [p.where])]),
-                    p.what,
-                )
-                for p in problems_of(error, found.Params)
-            ]
-    for number, (before, after) in enumerate(pairwise(passes)):
+            continue
+        attempts = []
+        for attempt, params in enumerate(spec.attempts):
+            place = f"{where}.{spec.name}" + (f".{FALLBACK}[{attempt - 1}]" if attempt else "")
+            try:
+                attempts.append(found(found.Params.model_validate(params)))
+            except ValidationError as error:
+                problems += [
+                    Problem(place if p.where == "the file" else f"{place}.{p.where}", p.what)
+                    for p in problems_of(error, found.Params)
+                ]
+            if problems:  # a fallback would only repeat them
+                break
+        if attempts:
+            passes.append(attempts)
+    for number, (before, after) in enumerate(pairwise(attempts[0] for attempts in passes)):
         if before.gives not in after.takes:
             what = f"needs a {after.takes[0]}, but the pass before gives a {before.gives}"
             problems.append(Problem(f"passes[{number + 1}]", f"{what}; change the order"))

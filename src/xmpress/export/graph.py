@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import onnx
 import torch
+from onnx import numpy_helper
 from torch import Tensor, nn
 
 from xmpress.data.files import atomic_path
@@ -17,8 +20,8 @@ from xmpress.modeling.artefact import LoadedModel, load_model
 from xmpress.modeling.model import MultiTaskModel
 from xmpress.runtime.batching import INPUTS
 
-OPSET = 18
-"""The ONNX operator set that torch's exporter writes natively."""
+OPSET = 20
+"""The ONNX operator set: the first with Gelu, which would otherwise be five operators."""
 LARGEST_FILE = 2**31 - 2**20
 """A protobuf file ends at 2 GiB; the weights of a larger model need a file of their own."""
 
@@ -76,12 +79,44 @@ def export_onnx(
         raise ExportError(f"torch returned no ONNX program for {loaded.path}")
     size = sum(p.numel() * p.element_size() for p in network.parameters())
     if size < LARGEST_FILE:
+        graph = program.model_proto
+        _tidy(graph, loaded.model)
         with atomic_path(path) as temporary:
-            program.save(temporary, external_data=False)
+            onnx.save(graph, temporary)
     else:
         # The graph names its data file, so it cannot be written under another name.
         program.save(path, external_data=True)
     return inputs
+
+
+def _tidy(graph: onnx.ModelProto, model: MultiTaskModel) -> None:
+    """Name weights as the model does, and drop what the exporter notes about the source code.
+
+    The exporter transposes the weights of linear layers and gives them numbers. Its notes hold
+    paths of this machine, and are as large as a small model.
+    """
+    names = {
+        _digest(parameter.detach().T.contiguous().numpy().tobytes()): f"{name}.T"
+        for name, parameter in model.named_parameters()
+        if parameter.ndim == 2
+    }
+    renamed = {}
+    for tensor in graph.graph.initializer:
+        if len(tensor.dims) == 2 and tensor.name.startswith("val_"):
+            data = numpy_helper.to_array(tensor).tobytes()
+            renamed[tensor.name] = names.pop(_digest(data), tensor.name)
+            tensor.name = renamed[tensor.name]
+    for node in graph.graph.node:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        del node.metadata_props[:]
+    for value in (*graph.graph.value_info, *graph.graph.input, *graph.graph.output):
+        del value.metadata_props[:]
+    for tensor in graph.graph.initializer:
+        del tensor.metadata_props[:]
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
 
 
 class _ByPosition(nn.Module):

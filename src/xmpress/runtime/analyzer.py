@@ -118,6 +118,7 @@ class Analyzer:
         engine: str = "auto",
         threads: int | None = None,
         cache: int = 0,
+        variant: str | None = None,
     ) -> None:
         """Open a bundle.
 
@@ -126,6 +127,7 @@ class Analyzer:
             engine: what runs the graph; ``auto`` takes the first that the bundle has a graph for.
             threads: CPU threads; ``None`` means all cores.
             cache: number of texts whose scores are remembered from call to call; 0 for none.
+            variant: of the graph, whatever the processor (`xmpress.runtime.engines.variants`).
 
         Raises:
             BundleError: if the bundle is incomplete, altered or of another schema.
@@ -137,7 +139,7 @@ class Analyzer:
         self.tasks = manifest.task_set
         self.calibration = manifest.calibrations()
         self._tokenizer = self.bundle.tokenizer()
-        self._engine = open_engine(self.bundle.path, engine, threads=threads)
+        self._engine = open_engine(self.bundle.path, engine, threads=threads, variant=variant)
         self._cache = ScoreCache(cache) if cache else None
         missing = set(self.tasks.names) - set(self._engine.outputs)
         if missing:

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from xmpress.compression.passes import Artefact, Context
+from xmpress.data import Dataset, load_dataset
+from xmpress.tasks import TaskSet
 
 GOOD = ("great", "lovely", "perfect", "wonderful")
 BAD = ("awful", "slow", "broken", "terrible")
@@ -41,7 +43,14 @@ def context(tiny_model_dir: Path, tmp_path: Path) -> Context:
     def no_data() -> Any:
         raise AssertionError("this pass does not need the data")
 
-    texts = ["the staff was great", "trop d'attente", "", "最高の接客でした", "queue " * 40]
+    def sample(rows: int, *, training: bool, even: bool) -> Dataset:
+        return load_dataset(str(texts), TaskSet.load("experience")).take(list(range(min(rows, 5))))
+
+    texts = tmp_path / "texts.csv"
+    texts.write_text(
+        "text,lang\nthe staff was great,en\ntrop d'attente,fr\n-,en\n最高の接客でした,ja\n"
+        f"{'queue ' * 40},en\n"
+    )
     teacher = Artefact(tiny_model_dir)
     for name in ("cache", "work"):
         (tmp_path / name).mkdir()
@@ -52,7 +61,7 @@ def context(tiny_model_dir: Path, tmp_path: Path) -> Context:
         student=None,
         data_name=None,
         dataset=no_data,
-        texts=lambda rows: (texts[:rows], [None] * len(texts[:rows])),
+        sample=sample,
         seed=0,
         cache=tmp_path / "cache",
         workspace=tmp_path / "work",

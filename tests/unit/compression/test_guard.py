@@ -65,3 +65,28 @@ def test_cells_and_languages_have_limits_of_their_own() -> None:
         ("worst_task_language", "mood/en"),
     }
     assert judgement.to_dict()["verdict"] == "broken"
+
+
+def share(share: float, low: float, high: float) -> dict[str, object]:
+    return {"task": "mood", "lang": "en", "share": share, "low": low, "high": high}
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict"),
+    [
+        (share(1.0, 0.995, 1.0), Verdict.KEPT),
+        (share(0.98, 0.94, 0.995), Verdict.UNDECIDED),
+        (share(0.9, 0.85, 0.95), Verdict.BROKEN),
+    ],
+)
+def test_labels_that_quantization_changes_have_a_limit(
+    found: dict[str, object], verdict: Verdict
+) -> None:
+    fine = comparison(degradation(0.1, 0.0, 0.2))
+    judgement = judge(Guard(disagreement=1.0), fine, [found])
+    assert judgement.verdict is verdict
+    assert judgement.findings[0].where == "mood/en"
+    assert "labels changed" in str(judgement.findings[0])
+    # Of passes that quantize nothing there is nothing to judge.
+    assert judge(Guard(disagreement=1.0), fine).findings == ()
+    assert judge(Guard(average=1.0), fine, [found]).verdict is Verdict.KEPT

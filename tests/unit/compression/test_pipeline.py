@@ -1,11 +1,20 @@
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
-from xmpress.compression import CompressionResult, Recipe, Verdict, compress
+from xmpress.compression import (
+    CompressionResult,
+    Finding,
+    Judgement,
+    Recipe,
+    Verdict,
+    compress,
+    pipeline,
+)
 from xmpress.compression.distillation import Distill
 from xmpress.compression.quantization import Quantize
 from xmpress.errors import DataError, GuardError, ModelError, RecipeError, UsageError
@@ -164,7 +173,7 @@ def test_a_broken_guard_stops_and_leaves_the_report_but_no_result(
 
     out = tmp_path / "out"
     run(guarded(average=100), tiny_bundle, out)
-    monkeypatch.setattr("xmpress.compression.guard._verdict", lambda d, allowed: Verdict.BROKEN)
+    monkeypatch.setattr("xmpress.compression.guard._verdict", lambda *interval: Verdict.BROKEN)
     with pytest.raises(GuardError, match=r"after quantize .*broken(.|\n)*worst_task") as caught:
         run(guarded(worst_task=1), tiny_bundle, out)
     assert caught.value.exit_code == 3
@@ -176,6 +185,48 @@ def test_a_broken_guard_stops_and_leaves_the_report_but_no_result(
     assert result.verdict is Verdict.BROKEN
     assert result.bundle.is_dir()
     assert any("broken" in line for line in said)
+
+
+def test_where_the_guard_is_broken_gentler_settings_are_tried_in_order(
+    tiny_bundle: Path, labelled_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = "checked_rows: 20, embedding: int4, fallback: [{embedding: int8}, {embedding: fp32}]"
+    given = Recipe.from_yaml(
+        f"name: gentle\ndata: {labelled_data}\nguard: {{average: 1}}\n"
+        f"passes: [quantize: {{{settings}}}]"
+    )
+    verdicts = [Verdict.BROKEN, Verdict.UNDECIDED]
+    monkeypatch.setattr(pipeline, "judge", judged(verdicts))
+    result = run(given, tiny_bundle, tmp_path / "out")
+    (entry,) = result.report["passes"]
+    assert entry["params"]["embedding"] == "int8"
+    assert [a["params"]["embedding"] for a in entry["attempts"]] == ["int4", "int8"]
+    assert [a["verdict"] for a in entry["attempts"]] == ["broken", "undecided"]
+    assert "average" in entry["attempts"][0]["broken"][0]
+    assert result.verdict is Verdict.UNDECIDED
+    quantization = Bundle.open(result.bundle).manifest.quantization or {}
+    assert quantization["embedding"] == "int8, per row"
+    monkeypatch.setattr(pipeline, "judge", judged(verdicts))
+    again = run(given, tiny_bundle, tmp_path / "out")
+    assert [a["skipped"] for a in again.report["passes"][0]["attempts"]] == [True, True]
+
+    verdicts[:] = [Verdict.BROKEN]
+    monkeypatch.setattr(pipeline, "judge", judged(verdicts))
+    with pytest.raises(GuardError, match="after quantize the guard"):
+        run(given, tiny_bundle, tmp_path / "out")
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    attempts = report["passes"][0]["attempts"]
+    assert [a["params"]["embedding"] for a in attempts] == ["int4", "int8", "fp32"]
+
+
+def judged(verdicts: list[Verdict]) -> Callable[..., Judgement]:
+    """In place of `judge`: these verdicts in turn, the last one for ever."""
+    left = iter([*verdicts, *verdicts[-1:] * 10])
+
+    def judge(guard: object, comparison: object, shares: object) -> Judgement:
+        return Judgement((Finding("average", "average", 1.0, 2.0, 1.5, 2.5, next(left)),))
+
+    return judge
 
 
 @pytest.mark.usefixtures("quick_export")

@@ -158,3 +158,29 @@ def test_the_schema_can_be_read_without_the_passes() -> None:
 def test_an_encoder_has_its_own_sizes() -> None:
     with pytest.raises(RecipeError, match="leave out layers"):
         Recipe.from_yaml("name: a\npasses: [distill]\nstudent: {encoder: some/model, layers: 3}")
+
+
+def test_a_fallback_takes_the_parameters_and_replaces_some() -> None:
+    recipe = Recipe.from_yaml(
+        "name: a\npasses:\n"
+        "  - quantize: {mode: int8-static, range: entropy, fallback: {mode: int8-dynamic}}\n"
+    )
+    ((first, second),) = recipe.build_attempts()
+    assert (first.params.mode, first.params.range) == ("int8-static", "entropy")
+    assert (second.params.mode, second.params.range) == ("int8-dynamic", "entropy")
+    assert Recipe.from_yaml(recipe.to_yaml()) == recipe
+    assert recipe.build_passes()[0].params == first.params
+
+
+@pytest.mark.parametrize(
+    ("fallback", "message"),
+    [
+        ("[{embeding: fp32}]", r"quantize\.fallback\[0\].*did you mean 'embedding'"),
+        ("[{}, {weight_bits: 9}]", r"quantize\.fallback\[1\]"),
+        ("gentler", "fallback takes parameters"),
+        ("[gentler]", "fallback takes parameters"),
+    ],
+)
+def test_a_wrong_fallback_is_told_by_its_place(fallback: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        Recipe.from_yaml(f"name: a\npasses: [quantize: {{fallback: {fallback}}}]")

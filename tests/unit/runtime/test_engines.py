@@ -24,7 +24,7 @@ def test_runs_a_batch(tiny_bundle, name, threads):
 
 
 def test_unknown_engine(tiny_bundle):
-    with pytest.raises(EngineError, match="there is no engine 'gpu'; the engines are onnx"):
+    with pytest.raises(EngineError, match="'gpu'; the engines are onnx, openvino"):
         open_engine(tiny_bundle, "gpu")
 
 

@@ -52,7 +52,7 @@ class Graph:
         read = Counter(node.input[0] for node in lookups)
         self.embeddings = [n for n in lookups if read[n.input[0]] == self.uses[n.input[0]]]
 
-    def array(self, name: str) -> NDArray[np.generic]:
+    def array(self, name: str) -> NDArray[Any]:
         """The value of a constant."""
         return numpy_helper.to_array(self.weights[name])
 

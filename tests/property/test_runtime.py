@@ -121,7 +121,7 @@ def test_batches_partition_the_rows_within_the_budget(lengths, budget, max_rows)
     pad_id=st.integers(0, 99),
 )
 def test_padding_can_be_undone(rows, pad_id):
-    batch = pad(Encoded([np.array(r, np.int32) for r in rows]), range(len(rows)), pad_id)
+    batch = pad(Encoded.of([np.array(r, np.int32) for r in rows]), range(len(rows)), pad_id)
     mask = batch["attention_mask"].astype(bool)
     for ids, present, row in zip(batch["input_ids"], mask, rows, strict=True):
         assert ids[present].tolist() == row

@@ -59,16 +59,18 @@ def pad(
     Returns:
         For each name of ``inputs`` an int64 array [B, T].
     """
-    ids = [encoded.ids[row] for row in rows]
-    present = np.arange(max(map(len, ids))) < np.array([[len(i)] for i in ids])
+    rows = np.asarray(rows)
+    places = np.arange(int(encoded.lengths[rows].max()))
+    present = places < encoded.lengths[rows, None]
+    source = (encoded.offsets[rows, None] + places)[present]
     batch = {}
     if "input_ids" in inputs:
         batch["input_ids"] = np.full(present.shape, pad_id, dtype=np.int64)
-        batch["input_ids"][present] = np.concatenate(ids)
+        batch["input_ids"][present] = encoded.tokens[source]
     if "attention_mask" in inputs:
         batch["attention_mask"] = present.astype(np.int64)
     if "token_type_ids" in inputs:
         batch["token_type_ids"] = np.zeros(present.shape, dtype=np.int64)
-        if encoded.type_ids is not None:
-            batch["token_type_ids"][present] = np.concatenate([encoded.type_ids[r] for r in rows])
+        if encoded.segments is not None:
+            batch["token_type_ids"][present] = encoded.segments[source]
     return batch

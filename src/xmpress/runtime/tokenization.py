@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, pairwise
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import tokenizers
@@ -22,24 +24,52 @@ CHUNK = 4096
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of n texts, special tokens included, not padded.
+    """Token ids of n texts one after the other, special tokens included, not padded.
+
+    Two flat arrays, not an object per text: a million texts are encoded and batched without
+    touching each in Python.
 
     Attributes:
-        ids: per text int32 [T].
-        type_ids: per text int8 [T], the segment of each token (0 text, 1 context, as the
-            tokenizer has it); ``None`` if all are 0.
+        tokens: int32 [N], of all texts.
+        offsets: int64 [n + 1]; text i has the tokens from ``offsets[i]`` to ``offsets[i + 1]``.
+        segments: int8 [N], the segment of each token (0 text, 1 context, as the tokenizer has it);
+            ``None`` if all are 0.
     """
 
-    ids: list[NDArray[np.int32]]
-    type_ids: list[NDArray[np.int8]] | None = None
+    tokens: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    segments: NDArray[np.int8] | None = None
+
+    @classmethod
+    def of(
+        cls, ids: Sequence[NDArray[np.int32]], type_ids: Sequence[NDArray[np.int8]] | None = None
+    ) -> Self:
+        """Join the ids and segments of single texts."""
+        offsets = _offsets([len(row) for row in ids])
+        segments = None if type_ids is None else _joined(type_ids, np.int8)
+        return cls(_joined(ids, np.int32), offsets, segments)
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.offsets) - 1
 
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens per text, int64 [n]."""
-        return np.fromiter(map(len, self.ids), dtype=np.int64, count=len(self.ids))
+        return np.diff(self.offsets)
+
+    @cached_property
+    def ids(self) -> list[NDArray[np.int32]]:
+        """Per text int32 [T], views of `tokens`."""
+        return self._rows(self.tokens)
+
+    @cached_property
+    def type_ids(self) -> list[NDArray[np.int8]] | None:
+        """Per text int8 [T], views of `segments`."""
+        return None if self.segments is None else self._rows(self.segments)
+
+    def _rows(self, flat: NDArray[Any]) -> list[NDArray[Any]]:
+        bounds = self.offsets.tolist()
+        return [flat[start:end] for start, end in pairwise(bounds)]
 
 
 class Tokenizer:
@@ -99,8 +129,9 @@ class Tokenizer:
         """
         if contexts is not None and len(contexts) != len(texts):
             raise ValueError(f"{len(texts)} texts but {len(contexts)} contexts")
-        ids: list[NDArray[np.int32]] = []
-        type_ids: list[NDArray[np.int8]] = []
+        lengths: list[int] = []
+        tokens: list[NDArray[np.int32]] = []
+        segments: list[NDArray[np.int8]] = []
         paired = contexts is not None and any(contexts)
         for start in range(0, len(texts), CHUNK):
             inputs: list[str | tuple[str, str]] = [
@@ -111,10 +142,17 @@ class Tokenizer:
                     if context and (second := self._clean(context)):
                         inputs[i] = (str(inputs[i]), second)
             encodings = self._tokenizer.encode_batch_fast(inputs)
-            ids += [np.array(encoding.ids, dtype=np.int32) for encoding in encodings]
+            rows = [encoding.ids for encoding in encodings]
+            lengths += map(len, rows)
+            tokens.append(np.fromiter(chain.from_iterable(rows), dtype=np.int32))
             if paired:
-                type_ids += [np.array(encoding.type_ids, dtype=np.int8) for encoding in encodings]
-        return Encoded(ids, type_ids if paired else None)
+                types = chain.from_iterable(encoding.type_ids for encoding in encodings)
+                segments.append(np.fromiter(types, dtype=np.int8))
+        return Encoded(
+            _joined(tokens, np.int32),
+            _offsets(lengths),
+            _joined(segments, np.int8) if paired else None,
+        )
 
     def _clean(self, text: str) -> str:
         text = text.strip()[: self.max_length * CHARACTERS_PER_TOKEN]
@@ -124,6 +162,16 @@ class Tokenizer:
             # UTF-16 joins halves that belong together, as JSON escapes leave them.
             text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
         return text
+
+
+def _offsets(lengths: Sequence[int]) -> NDArray[np.int64]:
+    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
+
+
+def _joined(parts: Sequence[NDArray[Any]], kind: type[np.generic]) -> NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, kind), *parts])
 
 
 def _pad_id(tokenizer: tokenizers.Tokenizer) -> int:

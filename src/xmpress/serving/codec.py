@@ -49,7 +49,7 @@ class Codec:
 
     def inputs(self, batch: Sequence[Waiting[Any]]) -> tuple[dict[str, NDArray[Any]], int, int]:
         """The engine's inputs [B, T], their tokens, and their tokens with padding."""
-        encoded = Encoded([item.ids for item in batch], [item.type_ids for item in batch])
+        encoded = Encoded.of([item.ids for item in batch], [item.type_ids for item in batch])
         inputs = pad(encoded, range(len(batch)), self._tokenizer.pad_id, inputs=self._inputs)
         return inputs, int(encoded.lengths.sum()), inputs["input_ids"].size
 

@@ -29,7 +29,7 @@ def test_nothing_makes_no_batches(lengths):
 
 
 def test_pad_fills_to_the_longest_row():
-    batch = pad(Encoded(ids([7, 8, 9], [5], [6, 6])), [1, 0], pad_id=4)
+    batch = pad(Encoded.of(ids([7, 8, 9], [5], [6, 6])), [1, 0], pad_id=4)
     assert batch["input_ids"].tolist() == [[5, 4, 4], [7, 8, 9]]
     assert batch["attention_mask"].tolist() == [[1, 0, 0], [1, 1, 1]]
     assert batch["token_type_ids"].tolist() == [[0, 0, 0], [0, 0, 0]]
@@ -37,10 +37,12 @@ def test_pad_fills_to_the_longest_row():
 
 
 def test_pad_carries_segments():
-    encoded = Encoded(ids([7, 8, 9], [5]), [np.array([0, 1, 1], np.int8), np.array([0], np.int8)])
+    encoded = Encoded.of(
+        ids([7, 8, 9], [5]), [np.array([0, 1, 1], np.int8), np.array([0], np.int8)]
+    )
     assert pad(encoded, [0, 1], 4)["token_type_ids"].tolist() == [[0, 1, 1], [0, 0, 0]]
 
 
 def test_only_the_inputs_that_the_model_takes():
-    batch = pad(Encoded(ids([1])), [0], 0, inputs=["attention_mask", "input_ids"])
+    batch = pad(Encoded.of(ids([1])), [0], 0, inputs=["attention_mask", "input_ids"])
     assert set(batch) == {"input_ids", "attention_mask"}

@@ -86,7 +86,7 @@ class PretrainFeed:
 
     def batch(self, rows: Sequence[Rows]) -> Batch:
         """The tensors of one batch; it counts texts, and carries no labels."""
-        encoded = Encoded(
+        encoded = Encoded.of(
             [_joined(self._ids, units) for units in rows],
             [_joined(self._types, units) for units in rows],
         )

@@ -18,6 +18,8 @@ from xmpress.compression.rewriting import save_changed
 from xmpress.compression.vocabulary import choice
 from xmpress.compression.vocabulary.tokenizer_file import Ids, TokenizerFile
 from xmpress.data import Dataset, load_dataset
+from xmpress.data.files import sha256
+from xmpress.data.readers import find_files
 from xmpress.errors import DataError, ModelError
 from xmpress.modeling import LoadedModel, MultiTaskModel, load_model
 from xmpress.modeling.artefact import copy_tokenizer, predict
@@ -76,6 +78,13 @@ class TrimVocabulary(Pass[TrimParams]):
     def needs_data(self) -> bool:  # type: ignore[override]
         """Unless it has a corpus of its own, or none."""
         return self.params.corpus == "data"
+
+    def inputs(self) -> dict[str, str]:
+        """The fingerprint of a corpus of its own."""
+        corpus = self.params.corpus
+        if corpus in {"data", "none", "sample"} or corpus.startswith("hf:"):
+            return {}
+        return {str(path): sha256(path) for path in find_files([corpus])}
 
     def run(self, context: Context, target: Path) -> dict[str, Any]:
         """Choose, rewrite tokenizer and embedding, compare, write."""

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
         UsageError,
         XmpressError,
     )
-    from xmpress.runtime.analyzer import Analysis, Analyzer, Prediction
+    from xmpress.runtime.analysis import Analysis, Prediction
+    from xmpress.runtime.analyzer import Analyzer
     from xmpress.tasks import Calibration, Labels, Task, TaskKind, TaskSet
     from xmpress.zoo import load
 
@@ -57,7 +58,8 @@ _HOMES = {
         "UsageError",
         "XmpressError",
     ),
-    "xmpress.runtime.analyzer": ("Analysis", "Analyzer", "Prediction"),
+    "xmpress.runtime.analysis": ("Analysis", "Prediction"),
+    "xmpress.runtime.analyzer": ("Analyzer",),
     "xmpress.tasks": ("Calibration", "Labels", "Task", "TaskKind", "TaskSet"),
     "xmpress.zoo": ("load",),
 }

@@ -2,94 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar, cast
 
 import numpy as np
-from arro3.core import Table
+from arro3.core import RecordBatch, Schema, Table
+from numpy.typing import NDArray
 
 from xmpress.errors import BundleError, UsageError
-from xmpress.runtime import tables
-from xmpress.runtime.batching import pad, token_budget_batches
+from xmpress.runtime import tables as arrow
+from xmpress.runtime.analysis import Analysis, Prediction, analyses
+from xmpress.runtime.batching import Rows, pad
 from xmpress.runtime.bundle import Bundle
 from xmpress.runtime.cache import Pair, ScoreCache
 from xmpress.runtime.decoding import Decoded, check_texts, is_blank
-from xmpress.runtime.engines import open_engine
-from xmpress.tasks import FloatArray, TaskSet
+from xmpress.runtime.engines import TOKEN_BUDGET, default_threads, open_engine, token_budget
+from xmpress.runtime.pipeline import Lanes, score_window, score_windows
+from xmpress.runtime.tokenization import Encoded
+from xmpress.tasks import Bools, FloatArray, TaskSet
+
+__all__ = ["TOKEN_BUDGET", "Analysis", "Analyzer", "Prediction"]
 
 AnyTable = TypeVar("AnyTable")
+T = TypeVar("T")
 
-TOKEN_BUDGET = 1024
-"""Padded tokens per batch: enough to keep the cores busy, and small enough that what a layer leaves
-for the next stays in cache (a third faster than 4096 for a model of 6 layers x 384)."""
-TABLE_ROWS = 10_000
+TABLE_ROWS = 8_192
 """Rows of a table worked on at a time, which bounds the memory beside the table itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """What one task says about one text.
-
-    Attributes:
-        label: the label; ``None`` for multi-label tasks and for blank texts.
-        labels: the labels that apply, in the task's order; for other kinds the one label.
-        confidence: probability of the label; multi-label: of the most probable label, whether it
-            applies or not. ``None`` for blank texts.
-        probabilities: per label; they sum to 1 except for multi-label tasks. Empty if blank.
-        multi: whether the task is multi-label.
-    """
-
-    label: str | None
-    labels: tuple[str, ...]
-    confidence: float | None
-    probabilities: dict[str, float]
-    multi: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON: ``label`` or ``labels`` (null for a blank text), confidence, probabilities."""
-        if self.multi:
-            label = {"labels": None if self.confidence is None else list(self.labels)}
-            return {**label, "confidence": self.confidence, "probabilities": self.probabilities}
-        return {
-            "label": self.label,
-            "confidence": self.confidence,
-            "probabilities": self.probabilities,
-        }
-
-
-class Analysis(Mapping[str, Prediction]):
-    """The predictions for one text, by task.
-
-    Attributes:
-        text: the text as it was given.
-    """
-
-    __slots__ = ("_predictions", "text")
-
-    def __init__(self, text: str | None, predictions: Mapping[str, Prediction]) -> None:
-        self.text = text
-        self._predictions = predictions
-
-    def __getitem__(self, task: str) -> Prediction:
-        return self._predictions[task]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._predictions)
-
-    def __len__(self) -> int:
-        return len(self._predictions)
-
-    def __repr__(self) -> str:
-        said = ", ".join(
-            f"{task}={list(p.labels) if p.multi else p.label}" for task, p in self.items()
-        )
-        return f"Analysis({self.text!r}, {said})"
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON: the text, then each task's prediction by its name."""
-        return {"text": self.text, **{task: p.to_dict() for task, p in self.items()}}
+WINDOW = 4_096
+"""Texts tokenised and batched together: enough that those of like length find each other, and so
+few that tokenising the next keeps up with running these."""
 
 
 class Analyzer:
@@ -117,6 +60,7 @@ class Analyzer:
         *,
         engine: str = "auto",
         threads: int | None = None,
+        streams: int | None = None,
         cache: int = 0,
         variant: str | None = None,
     ) -> None:
@@ -124,8 +68,12 @@ class Analyzer:
 
         Args:
             bundle: a bundle, or its directory.
-            engine: what runs the graph; ``auto`` takes the first that the bundle has a graph for.
-            threads: CPU threads; ``None`` means all cores.
+            engine: what runs the graph; ``auto`` takes the fastest here that the bundle has a graph
+                for and that is installed (`xmpress.runtime.engines.selection`).
+            threads: CPU threads; ``None`` means ``XMPRESS_THREADS``, or else all cores.
+            streams: batches that run at the same time, each on its share of the threads; ``None``
+                means one per thread: batches side by side are faster than one on all cores. With 1
+                a single text is answered soonest.
             cache: number of texts whose scores are remembered from call to call; 0 for none.
             variant: of the graph, whatever the processor (`xmpress.runtime.engines.variants`).
 
@@ -139,7 +87,11 @@ class Analyzer:
         self.tasks = manifest.task_set
         self.calibration = manifest.calibrations()
         self._tokenizer = self.bundle.tokenizer()
-        self._engine = open_engine(self.bundle.path, engine, threads=threads, variant=variant)
+        threads = threads or default_threads()
+        self._streams = min(streams or threads, threads)
+        self._engine = open_engine(
+            self.bundle.path, engine, threads=threads, streams=self._streams, variant=variant
+        )
         self._cache = ScoreCache(cache) if cache else None
         missing = set(self.tasks.names) - set(self._engine.outputs)
         if missing:
@@ -181,27 +133,9 @@ class Analyzer:
         texts = [texts] if isinstance(texts, str) else list(texts)
         check_texts(texts, "texts[{}]".format)
         chosen = self._choose(tasks)
-        decoded = self._decode(texts, _contexts(contexts, len(texts)), chosen)
-        predictions: list[dict[str, Prediction]] = [{} for _ in texts]
-        for task in chosen:
-            blank = Prediction(None, (), None, {}, task.multi)
-            for row in np.flatnonzero(~decoded.present):
-                predictions[row][task.name] = blank
-            for row, labels, confidence, probabilities in zip(
-                np.flatnonzero(decoded.present),
-                task.names(decoded.decided[task.name]),
-                decoded.confidence(task).tolist(),
-                decoded.probabilities[task.name].tolist(),
-                strict=True,
-            ):
-                predictions[row][task.name] = Prediction(
-                    None if task.multi else labels[0],
-                    tuple(labels),
-                    confidence,
-                    dict(zip(task.labels, probabilities, strict=True)),
-                    task.multi,
-                )
-        return [Analysis(text, found) for text, found in zip(texts, predictions, strict=True)]
+        some = _Texts.of(texts, _contexts(contexts, len(texts)))
+        decoded = self._decoded(some, self._score(some.distinct), chosen)
+        return analyses(texts, decoded, chosen)
 
     def analyze_table(
         self,
@@ -233,28 +167,55 @@ class Analyzer:
             DataError: if this is not a table, has no such column, or the column holds no text.
             TaskError: if there is no such task.
         """
-        source = tables.read_table(table)
+        source = arrow.read_table(table)
+        parts = self.analyze_tables(
+            [source], text=text, context=context, tasks=tasks, probabilities=probabilities
+        )
+        return cast(AnyTable, arrow.like(table, arrow.joined(parts)))
+
+    def analyze_tables(
+        self,
+        tables: Iterable[Any],
+        *,
+        text: str = "text",
+        context: str | None = None,
+        tasks: Sequence[str] | None = None,
+        probabilities: bool = False,
+    ) -> Iterator[Table]:
+        """Append predictions to tables one after the other, such as the chunks of a large file.
+
+        The next table is read (in a thread) and tokenised while this one runs, and only few are in
+        memory. For the arguments and errors see `analyze_table`.
+
+        Yields:
+            Tables of at most `TABLE_ROWS` rows, with all rows in their order; for a table without
+            rows one without rows.
+        """
         chosen = self._choose(tasks)
-        place = tables.find_column(source, text)
-        context_place = None if context is None else tables.find_column(source, context)
-        names = tables.prediction_columns(source.column_names, chosen, probabilities=probabilities)
-        schema = tables.predicted_schema(source.schema, chosen, names, probabilities=probabilities)
-        parts, row = [], 1
-        for batch in source.rechunk(max_chunksize=TABLE_ROWS).to_batches():
-            texts = tables.texts_of(batch, place, first_row=row)
-            contexts = (
-                None
-                if context_place is None
-                else tables.texts_of(batch, context_place, first_row=row)
+
+        def read() -> Iterator[tuple[_Part, list[Pair]]]:
+            row = 1
+            for table in map(arrow.read_table, tables):
+                place = arrow.find_column(table, text)
+                context_place = None if context is None else arrow.find_column(table, context)
+                schema = arrow.predicted_schema(table.schema, chosen, probabilities=probabilities)
+                for batch in arrow.batches(table, TABLE_ROWS):
+                    texts = arrow.texts_of(batch, place, first_row=row)
+                    contexts = (
+                        [None] * len(texts)
+                        if context_place is None
+                        else arrow.texts_of(batch, context_place, first_row=row)
+                    )
+                    part = _Part(batch, schema, _Texts.of(texts, contexts))
+                    yield part, part.texts.distinct
+                    row += batch.num_rows
+
+        for part, scores in self._stream(read()):
+            decoded = self._decoded(part.texts, scores, chosen)
+            done = arrow.append_predictions(
+                part.batch, decoded, chosen, part.schema, probabilities=probabilities
             )
-            decoded = self._decode(texts, contexts, chosen)
-            parts.append(
-                tables.append_predictions(
-                    batch, decoded, chosen, schema, probabilities=probabilities
-                )
-            )
-            row += batch.num_rows
-        return cast(AnyTable, tables.like(table, Table.from_batches(parts, schema=schema)))
+            yield Table.from_batches([done], schema=part.schema)
 
     def logits(
         self, texts: Sequence[str], contexts: Sequence[str | None] | None = None
@@ -268,48 +229,117 @@ class Analyzer:
         """
         check_texts(texts, "texts[{}]".format)
         contexts = _contexts(contexts, len(texts))
-        pairs = [(text or "", context) for text, context in zip(texts, contexts, strict=True)]
-        number = {pair: i for i, pair in enumerate(dict.fromkeys(pairs))}
-        scores = self._score(list(number))[[number[pair] for pair in pairs]]
-        return {name: scores[:, columns] for name, columns in self._columns.items()}
+        some = _Texts.of_all(
+            [(text or "", context) for text, context in zip(texts, contexts, strict=True)]
+        )
+        return self._by_task(self._score(some.distinct)[some.places])
 
     def _choose(self, tasks: Sequence[str] | None) -> TaskSet:
         return self.tasks if tasks is None else self.tasks.select(tasks)
 
-    def _decode(
-        self, texts: Sequence[str | None], contexts: Sequence[str | None] | None, tasks: TaskSet
-    ) -> Decoded:
-        present = np.array([not is_blank(text) for text in texts], dtype=bool)
-        rows = np.flatnonzero(present).tolist()
-        logits = self.logits(
-            [texts[row] or "" for row in rows],
-            None if contexts is None else [contexts[row] for row in rows],
-        )
-        return Decoded.of(present, logits, tasks, self.calibration)
+    def _by_task(self, scores: FloatArray) -> dict[str, FloatArray]:
+        return {name: scores[:, columns] for name, columns in self._columns.items()}
 
-    def _score(self, pairs: Sequence[Pair]) -> FloatArray:
-        """The scores of all tasks side by side, [n, S], of pairs that are distinct."""
+    def _decoded(self, some: _Texts, scores: FloatArray, tasks: TaskSet) -> Decoded:
+        """The predictions of all texts, from the scores of the distinct ones."""
+        logits = self._by_task(scores[some.places])
+        return Decoded.of(some.present, logits, tasks, self.calibration)
+
+    # ---- scores of all tasks side by side, [n, S] ---------------------------------------------
+
+    def _score(self, pairs: list[Pair]) -> FloatArray:
+        """The scores of pairs that are distinct."""
+        if len(pairs) <= WINDOW:
+            window, encoded = self._look_up(None, pairs)
+            return self._complete(window, score_window(encoded, self._lanes))
+        parts = ((None, pairs[i : i + WINDOW]) for i in range(0, len(pairs), WINDOW))
+        return np.concatenate([scores for _, scores in self._stream(parts)])
+
+    def _stream(self, parts: Iterable[tuple[T, list[Pair]]]) -> Iterator[tuple[T, FloatArray]]:
+        """The scores of parts, each of distinct pairs."""
+        windows = (self._look_up(name, pairs) for name, pairs in parts)
+        for window, scores in score_windows(windows, self._lanes):
+            yield window.name, self._complete(window, scores)
+
+    @property
+    def _lanes(self) -> Lanes:
+        budget = token_budget(self._engine)
+        return Lanes(self._run, self._streams, budget, self._width)
+
+    def _look_up(self, name: T, pairs: list[Pair]) -> tuple[_Window[T], Encoded]:
+        """Set apart what is remembered, and tokenise the rest."""
         if self._cache is None:
-            return self._run(pairs)
-        scores = np.empty((len(pairs), self._width), dtype=np.float32)
+            return _Window(name, pairs, None, []), self._encode(pairs)
         remembered = self._cache.get(pairs)
         new = [i for i, found in enumerate(remembered) if found is None]
-        for i, found in enumerate(remembered):
-            if found is not None:
-                scores[i] = found
-        scores[new] = self._run([pairs[i] for i in new])
-        self._cache.put([pairs[i] for i in new], scores[new])
-        return scores
+        return _Window(name, pairs, remembered, new), self._encode([pairs[i] for i in new])
 
-    def _run(self, pairs: Sequence[Pair]) -> FloatArray:
-        encoded = self._tokenizer.encode([text for text, _ in pairs], [c for _, c in pairs])
-        scores = np.empty((len(pairs), self._width), dtype=np.float32)
-        inputs = self.bundle.manifest.inputs
-        for rows in token_budget_batches(encoded.lengths, budget=TOKEN_BUDGET):
-            outputs = self._engine.run(pad(encoded, rows, self._tokenizer.pad_id, inputs=inputs))
-            for name, columns in self._columns.items():
-                scores[rows, columns] = outputs[name]
-        return scores
+    def _encode(self, pairs: Sequence[Pair]) -> Encoded:
+        return self._tokenizer.encode([text for text, _ in pairs], [c for _, c in pairs])
+
+    def _run(self, encoded: Encoded, rows: Rows) -> FloatArray:
+        inputs = pad(encoded, rows, self._tokenizer.pad_id, inputs=self.bundle.manifest.inputs)
+        outputs = self._engine.run(inputs)
+        return np.concatenate([outputs[name] for name in self._columns], axis=1)
+
+    def _complete(self, window: _Window[Any], scores: FloatArray) -> FloatArray:
+        """Put what was remembered beside the new scores, and remember these."""
+        if self._cache is None or window.remembered is None:
+            return scores
+        self._cache.put([window.pairs[i] for i in window.new], scores)
+        whole = np.empty((len(window.pairs), self._width), dtype=np.float32)
+        for i, found in enumerate(window.remembered):
+            if found is not None:
+                whole[i] = found
+        whole[window.new] = scores
+        return whole
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """Texts with blank and repeated ones set aside.
+
+    Attributes:
+        present: bool [n], false for blank texts.
+        distinct: the others with their contexts, each once.
+        places: of each text that is present among the distinct ones, [m].
+    """
+
+    present: Bools
+    distinct: list[Pair]
+    places: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, texts: Sequence[str | None], contexts: Sequence[str | None]) -> Self:
+        present = np.array([not is_blank(text) for text in texts], dtype=bool)
+        pairs = [(text or "", context) for text, context in zip(texts, contexts, strict=True)]
+        some = cls.of_all([pairs[row] for row in np.flatnonzero(present).tolist()])
+        return cls(present, some.distinct, some.places)
+
+    @classmethod
+    def of_all(cls, pairs: Sequence[Pair]) -> Self:
+        number: dict[Pair, int] = {}
+        places = [number.setdefault(pair, len(number)) for pair in pairs]
+        return cls(np.ones(len(pairs), dtype=bool), list(number), np.array(places, dtype=np.intp))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some rows of a table, and the schema they get."""
+
+    batch: RecordBatch
+    schema: Schema
+    texts: _Texts
+
+
+@dataclass(frozen=True)
+class _Window(Generic[T]):
+    """Distinct pairs of which some may be remembered; ``new`` numbers the others."""
+
+    name: T
+    pairs: list[Pair]
+    remembered: list[FloatArray | None] | None
+    new: list[int]
 
 
 def _contexts(contexts: str | Sequence[str | None] | None, n: int) -> Sequence[str | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from arro3.core import Array, DataType, Field, RecordBatch, Schema, Table, list_
 
 from xmpress.errors import DataError
 from xmpress.runtime.decoding import Decoded, check_texts
-from xmpress.tasks import Task, TaskSet
+from xmpress.tasks import Bools, FloatArray, Task, TaskSet
 
 _LABELS = DataType.list(Field("item", DataType.utf8(), nullable=True))
 
@@ -103,10 +103,22 @@ def texts_of(batch: RecordBatch, column: int, *, first_row: int) -> list[str | N
     return texts
 
 
-def predicted_schema(
-    schema: Schema, tasks: TaskSet, names: dict[str, str], *, probabilities: bool
-) -> Schema:
+def batches(table: Table, rows: int) -> list[RecordBatch]:
+    """The table in batches of at most so many rows; one without rows if the table has none."""
+    cut = table.rechunk(max_chunksize=rows) if table.num_rows else table.combine_chunks()
+    return cut.to_batches()
+
+
+def joined(parts: Iterable[Table]) -> Table:
+    """Tables of the same columns, at least one, as one."""
+    parts = list(parts)
+    whole = [batch for part in parts for batch in part.to_batches()]
+    return Table.from_batches(whole, schema=parts[0].schema)
+
+
+def predicted_schema(schema: Schema, tasks: TaskSet, *, probabilities: bool) -> Schema:
     """The schema with the prediction columns appended."""
+    names = prediction_columns(schema.names, tasks, probabilities=probabilities)
     fields: list[Field] = []
     for task in tasks:
         label, *numbers = _usual_names(task, probabilities)
@@ -122,17 +134,13 @@ def append_predictions(
 ) -> RecordBatch:
     """The batch with its predictions appended, null where the text is blank."""
     columns: list[Any] = [batch.column(i) for i in range(batch.num_columns)]
+    spread = _spread(decoded.present)
     for task in tasks:
-        labels = task.names(decoded.decided[task.name])
-        columns.append(
-            _lists(labels, decoded)
-            if task.multi
-            else Array(_spread([label for (label,) in labels], decoded), type=DataType.utf8())
-        )
-        columns.append(_floats(decoded.confidence(task).tolist(), decoded))
+        labels = _lists if task.multi else _labels
+        columns.append(spread(labels(task, decoded.decided[task.name])))
+        columns.append(spread(_floats(decoded.confidence(task))))
         if probabilities:
-            by_label = decoded.probabilities[task.name].T
-            columns += [_floats(values.tolist(), decoded) for values in by_label]
+            columns += [spread(_floats(values)) for values in decoded.probabilities[task.name].T]
     return RecordBatch.from_arrays(columns, schema=schema)
 
 
@@ -141,22 +149,34 @@ def _usual_names(task: Task, probabilities: bool) -> list[str]:
     return [task.name, f"{task.name}_confidence", *labels]
 
 
-def _spread(values: Sequence[Any], decoded: Decoded) -> list[Any]:
-    """One value per text, null for the blank ones."""
-    present = iter(values)
-    return [next(present) if is_present else None for is_present in decoded.present.tolist()]
-
-
-def _floats(values: Sequence[float], decoded: Decoded) -> Array:
-    return Array(_spread(values, decoded), type=DataType.float32())
-
-
-def _lists(labels: Sequence[Sequence[str]], decoded: Decoded) -> Array:
-    sizes = np.zeros(len(decoded.present) + 1, dtype=np.int32)
-    sizes[1:][decoded.present] = [len(row) for row in labels]
-    return list_array(
-        Array.from_numpy(np.cumsum(sizes, dtype=np.int32)),
-        Array([label for row in labels for label in row], type=DataType.utf8()),
-        type=_LABELS,
-        mask=Array.from_numpy(~decoded.present),
+def _spread(present: Bools) -> Callable[[Array], Array]:
+    """What makes one value per text of one per text that is present: null for the others."""
+    if present.all():
+        return lambda values: values
+    places = iter(range(len(present)))
+    taken = Array(
+        [next(places) if there else None for there in present.tolist()], type=DataType.uint32()
     )
+    return lambda values: values.take(taken)
+
+
+def _floats(values: FloatArray) -> Array:
+    return Array.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+
+
+def _labels(task: Task, decided: Bools) -> Array:
+    """The one label of each row of bool [m, L]."""
+    return _texts(task.labels).take(Array.from_numpy(decided.argmax(axis=1).astype(np.uint32)))
+
+
+def _lists(task: Task, decided: Bools) -> Array:
+    """The labels of each row of bool [m, L], in the task's order."""
+    offsets = np.zeros(len(decided) + 1, dtype=np.int32)
+    np.cumsum(decided.sum(axis=1), out=offsets[1:])
+    labels = np.nonzero(decided)[1].astype(np.uint32)
+    flat = _texts(task.labels).take(Array.from_numpy(labels))
+    return list_array(Array.from_numpy(offsets), flat, type=_LABELS)
+
+
+def _texts(labels: Sequence[str]) -> Array:
+    return Array(labels, type=DataType.utf8())

@@ -24,10 +24,12 @@ class OnnxRuntimeEngine:
 
     name = "onnx"
 
-    def __init__(self, graph: Path, threads: int | None = None) -> None:
+    def __init__(self, graph: Path, threads: int = 1, streams: int = 1) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _FATAL
-        options.intra_op_num_threads = threads or 0
+        # Calls from several threads share one session, weights included; with one thread each
+        # there is no pool of threads, and a call runs on the caller's.
+        options.intra_op_num_threads = max(1, threads // streams)
         try:
             self._session = onnxruntime.InferenceSession(
                 graph,

@@ -142,3 +142,23 @@ def test_transformers_without_torch_stays_usable() -> None:
         "\nprint('xmpress.modeling' in sys.modules)"
     )
     assert run_python(code).strip() == "False"
+
+
+def test_recipes_are_listed_and_shown_without_the_packages_that_run_them() -> None:
+    code = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class Missing(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"torch", "transformers", "safetensors", "onnx", "sklearn"}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Missing())
+from xmpress.cli.recipe import list_recipes, show
+list_recipes(json=True)
+show("smallest")
+"""
+    said = run_python(code)
+    assert '"int8-only"' in said
+    assert "rank: 128" in said

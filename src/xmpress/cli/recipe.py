@@ -23,10 +23,9 @@ def list_recipes(json: Json = False) -> None:
     Example:
       xmpress recipe list
     """
-    need("train", "xmpress recipe")
     from xmpress.compression.recipe import load_recipe, packaged_recipes
 
-    # Unchecked: checking a pass's parameters imports torch, which takes seconds.
+    # Unchecked: checking a pass's parameters imports torch, which takes seconds or is not there.
     recipes = {name: load_recipe(name, check=False) for name in packaged_recipes()}
     if json:
         emit_json(
@@ -53,7 +52,6 @@ def show(recipe: Recipe, sets: Sets = None) -> None:
     Example:
       xmpress recipe show distill-int8 > mine.yaml
     """
-    need("train", "xmpress recipe")
     from xmpress.compression.recipe import load_recipe
 
     emit(load_recipe(recipe, sets or (), check=False).to_yaml())
@@ -65,7 +63,7 @@ def validate(recipe: Recipe, sets: Sets = None) -> None:
     Example:
       xmpress recipe validate mine.yaml
     """
-    need("train", "xmpress recipe")
+    need("train", "xmpress recipe validate")
     from xmpress.compression.recipe import load_recipe
 
     found = load_recipe(recipe, sets or ())

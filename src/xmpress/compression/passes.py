@@ -37,6 +37,7 @@ _BUILT_IN = {
     "export": "xmpress.compression.exporting:Export",
     "factorise_embedding": "xmpress.compression.factorisation:FactoriseEmbedding",
     "prune": "xmpress.compression.pruning:Prune",
+    "quantization_aware": "xmpress.compression.quantization.aware:QuantizationAware",
     "quantize": "xmpress.compression.quantization:Quantize",
     "trim_vocabulary": "xmpress.compression.vocabulary:TrimVocabulary",
 }

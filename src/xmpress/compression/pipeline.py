@@ -165,16 +165,21 @@ class _Run:
         verdict: Verdict | None = None
         for number, (spec, attempts) in enumerate(self.steps, start=1):
             before = comparison
+            # A student in the midst of its stages is not yet what the recipe makes.
+            enforced = not any(later.makes_student for _, (later, *_) in self.steps[number:])
             artefact, entry, comparison, judgement = self._try(
-                f"{number:02d}-{spec.name}", spec, attempts, artefact, student
+                f"{number:02d}-{spec.name}",
+                spec,
+                attempts if enforced else attempts[:1],
+                artefact,
+                student,
             )
             if attempts[0].makes_student:
                 student = None
             model = artefact if artefact.kind == "model" else model
             verdict = None if judgement is None else judgement.verdict
             self._report(entry, before, comparison, judgement)
-            # A student in the midst of its stages is not yet what the recipe makes.
-            if not any(later.makes_student for _, (later, *_) in self.steps[number:]):
+            if enforced:
                 self._enforce(spec.name, judgement)
         return self._finish(artefact, model, comparison, verdict)
 

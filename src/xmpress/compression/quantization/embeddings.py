@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -48,11 +49,12 @@ def _int8(graph: Graph, lookup: onnx.NodeProto) -> Nodes:
     values, scales = quantize_rows(np.asarray(graph.array(table), np.float32), 127)
     int8 = graph.constant(f"{table}.int8", values)
     scale = graph.constant(f"{table}.scale", scales)
+    name = _namer(result)
     return [
-        node("Gather", [int8, rows], f"{result}.int8"),
-        node("Cast", [f"{result}.int8"], f"{result}.float", to=onnx.TensorProto.FLOAT),
-        node("Gather", [scale, rows], f"{result}.scale"),
-        node("Mul", [f"{result}.float", f"{result}.scale"], result),
+        node("Gather", [int8, rows], name("int8")),
+        node("Cast", [name("int8")], name("float"), to=onnx.TensorProto.FLOAT),
+        node("Gather", [scale, rows], name("scale")),
+        node("Mul", [name("float"), name("scale")], result),
     ]
 
 
@@ -65,10 +67,7 @@ def _int4(graph: Graph, lookup: onnx.NodeProto, group: int | None) -> Nodes:
     low_half = graph.constant("int4.low_half", np.uint8(15))
     four = graph.constant("int4.four", np.uint8(4))
     offset = graph.constant("int4.offset", np.float32(OFFSET_INT4))
-
-    def name(part: str) -> str:
-        return f"{result}.{part}"
-
+    name = _namer(result)
     nodes = [
         node("Gather", [int4, rows], name("packed")),
         node("BitwiseAnd", [name("packed"), low_half], name("low")),
@@ -95,3 +94,8 @@ def _int4(graph: Graph, lookup: onnx.NodeProto, group: int | None) -> Nodes:
         node("Concat", [name("rows_shape"), width], name("shape"), axis=0),
         node("Reshape", [name("scaled"), name("shape")], result),
     ]
+
+
+def _namer(result: str) -> Callable[[str], str]:
+    """Names for the steps of a lookup; others than those of a product that reads its result."""
+    return lambda part: f"{result}.row.{part}"

@@ -12,9 +12,9 @@ LARGEST_INT4 = 7
 """-8 stays unused, so that the range is symmetric."""
 OFFSET_INT4 = 8
 """Added, so that nibbles are not negative."""
-_SHRINK = np.linspace(1.0, 0.6, 17)
+SHRINK_INT4 = np.linspace(1.0, 0.6, 17)
 """Ranges tried for 4 bits: to clip the largest weight rounds all others less."""
-_SMALLEST_SCALE = 2.0**-14
+SMALLEST_SCALE_INT4 = 2.0**-14
 """Of float16, before it loses precision."""
 _LARGEST_SCALE = float(np.finfo(np.float16).max)
 
@@ -62,9 +62,9 @@ def quantize_int4(
         raise ExportError(f"weights of up to {np.abs(table).max():.3g} are too large for 4 bits")
     best = np.full(widest.shape, np.inf)
     chosen = np.zeros(widest.shape, dtype=np.float16)
-    for shrink in _SHRINK:
+    for shrink in SHRINK_INT4:
         # Rounded first: what is stored is what the error is measured with.
-        scales = np.maximum(widest * shrink, _SMALLEST_SCALE).astype(np.float16)
+        scales = np.maximum(widest * shrink, SMALLEST_SCALE_INT4).astype(np.float16)
         error = np.square(_round_int4(parts, scales) * scales.astype(np.float32) - parts)
         error = error.sum(axis=2, keepdims=True)
         better = error < best

@@ -29,9 +29,9 @@ class FactoriseParams(PassParams):
 
     rank: Annotated[int, Field(ge=1)] = 128
     """Columns of the table that remains; must be smaller than the embedding's width."""
-    weights: Literal["uniform", "frequency"] = "uniform"
-    """Whether every token counts the same, or as often as the data uses it: the error is then
-    smaller on frequent tokens, and larger on rare ones."""
+    weights: Literal["frequency", "uniform"] = "frequency"
+    """Whether a token counts as often as the data uses it, so that the error is smaller on frequent
+    tokens and larger on rare ones; or each the same, which needs no data."""
 
 
 class FactoriseEmbedding(Pass[FactoriseParams]):

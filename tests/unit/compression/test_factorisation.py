@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from xmpress.compression import Artefact, Context
 from xmpress.compression.factorisation import FactoriseEmbedding, FactoriseParams, factorise
+from xmpress.compression.quantization import Quantize, QuantizeParams
 from xmpress.data import load_dataset
 from xmpress.errors import ModelError, RecipeError
 from xmpress.export import export_bundle
@@ -22,6 +23,7 @@ TEXTS = ["the staff was great", "", "最高の接客でした", "trop d'attente 
 
 def run(context: Context, target: Path, **params: Any) -> dict[str, Any]:
     target.mkdir()
+    params.setdefault("weights", "uniform")
     return FactoriseEmbedding(FactoriseParams(**params)).run(context, target)
 
 
@@ -112,8 +114,8 @@ def test_frequencies_come_from_the_training_rows(
 ) -> None:
     tasks = load_model(context.artefact.path).tasks
     given = replace(context, dataset=lambda: load_dataset(labelled_data, tasks))
-    assert not FactoriseEmbedding(FactoriseParams()).needs_data
-    assert FactoriseEmbedding(FactoriseParams(weights="frequency")).needs_data
+    assert not FactoriseEmbedding(FactoriseParams(weights="uniform")).needs_data
+    assert FactoriseEmbedding(FactoriseParams()).needs_data
     run(given, tmp_path / "uniform", rank=8)
     run(given, tmp_path / "weighted", rank=8, weights="frequency")
     texts = load_dataset(labelled_data, tasks).texts[:50]
@@ -138,6 +140,12 @@ def test_the_graph_looks_up_a_small_table(context: Context, tmp_path: Path) -> N
     assert shapes[product.input[1]] == (8, 32)
     expected = load_model(tmp_path / "out").logits(TEXTS)["effort"]
     np.testing.assert_allclose(Analyzer(bundle).logits(TEXTS)["effort"], expected, atol=1e-4)
+    for embedding in ("int8", "int4"):
+        (tmp_path / embedding).mkdir()
+        given = replace(context, artefact=Artefact(bundle))
+        params = QuantizeParams(embedding=embedding)
+        done = Quantize(params).run(given, tmp_path / embedding)
+        assert done["embeddings"] == 1
 
 
 def test_an_encoder_may_be_made_with_such_an_embedding(

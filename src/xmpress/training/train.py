@@ -192,10 +192,14 @@ def finish(model: MultiTaskModel, tokenizer: Tokenizer, validation: Dataset) -> 
 
 
 def spread(dataset: Dataset, rows: int, *, seed: int) -> Dataset:
-    """At most so many rows, drawn evenly over languages and tasks, each once."""
+    """At most so many rows, each once, drawn evenly over languages and tasks.
+
+    A source that the data config gives a weight is drawn so much more often.
+    """
     if len(dataset) <= rows:
         return dataset
-    groups = strata(dataset.langs, dataset.labels, [1.0] * len(dataset))
+    weights = [dataset.weights.get(source, 1.0) for source in dataset.sources]
+    groups = strata(dataset.langs, dataset.labels, weights)
     drawn = draw_epoch(groups, temperature=3.0, seed=seed, epoch=0, size=rows)
     return dataset.take(np.unique(drawn))
 

@@ -6,16 +6,20 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from xmpress.data import load_dataset
 from xmpress.errors import ConfigError, TrainingError, UsageError
 from xmpress.modeling import load_model
 from xmpress.modeling.model import fingerprint
+from xmpress.tasks import TaskSet
 from xmpress.training import TrainConfig, train
 from xmpress.training.monitor import Monitor
+from xmpress.training.train import spread
 
 MOODS = {"good": ["lovely", "perfect", "friendly"], "bad": ["broken", "rude", "late"]}
 
@@ -181,3 +185,12 @@ def test_every_problem_of_a_config_is_reported_at_once(tmp_path):
     assert "fit.step: unknown key; did you mean 'steps'?" in message
     assert "fit.learning_rate" in message
     assert "data: Field required" in message
+
+
+def test_rows_are_spread_by_the_weights_of_their_sources():
+    dataset = load_dataset("sample", TaskSet.load("experience"), split="train")
+    names = ["much" if row % 2 else "little" for row in range(len(dataset))]
+    dataset = replace(dataset, sources=names, weights={"much": 3.0})
+    sources = spread(dataset, 400, seed=0).sources
+    assert 2.5 < sources.count("much") / sources.count("little") < 3.5
+    assert len(spread(dataset, 10**6, seed=0)) == len(dataset)

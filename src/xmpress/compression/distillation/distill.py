@@ -16,6 +16,7 @@ from xmpress.compression.distillation.params import DistillParams
 from xmpress.compression.distillation.teachers import (
     Panel,
     StateTeacher,
+    locate,
     open_state_teacher,
     panel,
 )
@@ -36,7 +37,6 @@ from xmpress.training.loop import fit
 from xmpress.training.masking import Masking
 from xmpress.training.monitor import Monitor
 from xmpress.training.train import evaluator, finish, spread, training_splits
-from xmpress.zoo import resolve
 
 TRANSFER = "transfer"
 """Source name of unlabelled text."""
@@ -60,7 +60,7 @@ class Distill(Pass[DistillParams]):
         """Fingerprints of the further teachers and of the transfer text."""
         named = self.params.teachers or ()
         models = named.values() if isinstance(named, dict) else named
-        found = {model: Artefact(resolve(model)).fingerprint for model in models}
+        found = {model: Artefact(locate(model)).fingerprint for model in models}
         transfer = self.params.transfer
         if transfer is not None and not transfer.startswith(("hf:", "sample")):
             found |= {str(path): sha256(path) for path in find_files([transfer])}

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tokenizers
 import torch
+from huggingface_hub import snapshot_download
 from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM
 from transformers.utils import logging as transformers_logging
@@ -230,13 +231,33 @@ def _only(model: Any, asked: Tensor) -> Iterator[None]:
         hook.remove()
 
 
+def locate(model: str | Path) -> Path:
+    """The directory of a model: a path, a zoo name, or a name of the model hub.
+
+    Raises:
+        ModelError: if it is none of them.
+    """
+    try:
+        return resolve(model)
+    except ModelError as error:
+        try:
+            files = ["*.json", "*.safetensors"]
+            return Path(snapshot_download(str(model), allow_patterns=files))
+        except (OSError, ValueError) as unknown:
+            raise ModelError(
+                f"teacher '{model}' is no directory, and the model hub did not give it "
+                f"({str(unknown).splitlines()[0]})"
+            ) from error
+
+
 def open_state_teacher(
     model: str | Path, student_tokenizer: Path, *, names: str, max_length: int
 ) -> StateTeacher:
     """Load a teacher to run beside a student.
 
     Args:
-        model: a model directory, or that of a pretrained encoder or masked language model.
+        model: a model directory, or a pretrained encoder or masked language model: its directory
+            or hub name.
         student_tokenizer: a ``tokenizer.json``.
         names: the objectives that need it, for errors.
         max_length: tokens per text of the student.
@@ -245,7 +266,7 @@ def open_state_teacher(
         ModelError: if it is a bundle, which shows no states, or cannot be loaded.
         RecipeError: if it does not know the student's tokens, or takes shorter texts.
     """
-    path = resolve(model)
+    path = locate(model)
     if (path / "xmpress.json").is_file():
         raise ModelError(
             f"{path} is a bundle, whose inner states cannot be seen; {names} needs the model "

@@ -146,6 +146,8 @@ def test_a_plain_encoder_may_show_its_states(
     assert not any(p.requires_grad for p in teacher.model.parameters())
     with pytest.raises(RecipeError, match=r"up to 65 tokens, but .* has 64 positions"):
         open_state_teacher(path, tiny_tokenizer_file, names="relations", max_length=65)
+    with pytest.raises(ModelError, match="'none/such' is no directory, and the model hub did not"):
+        open_state_teacher("none/such", tiny_tokenizer_file, names="relations", max_length=64)
     (path / "tokenizer.json").unlink()
     with pytest.raises(ModelError, match=r"holds no tokenizer\.json"):
         open_state_teacher(path, tiny_tokenizer_file, names="relations", max_length=64)

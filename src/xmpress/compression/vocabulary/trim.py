@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -18,16 +19,17 @@ from xmpress.compression.rewriting import save_changed
 from xmpress.compression.vocabulary import choice
 from xmpress.compression.vocabulary.tokenizer_file import Ids, TokenizerFile
 from xmpress.data import Dataset, load_dataset
-from xmpress.data.files import sha256
-from xmpress.data.readers import find_files
 from xmpress.errors import DataError, ModelError
 from xmpress.modeling import LoadedModel, MultiTaskModel, load_model
 from xmpress.modeling.artefact import copy_tokenizer, predict
 from xmpress.modeling.shapes import set_token_table, token_table
 from xmpress.runtime.tokenization import Tokenizer
+from xmpress.training.pretraining.corpus import NO_LABELS
 
 REPORTED_TEXTS = 2000
 """Per language, to compare the two tokenizers on."""
+EXPECTED = 0.9
+"""Share of texts that should be tokenised as before."""
 CHECKED_TEXTS = 64
 """Scored by both models."""
 
@@ -38,8 +40,9 @@ class TrimParams(PassParams):
     languages: Annotated[list[str], Field(min_length=1)] | None = None
     """The languages of the corpus that count; all of them if left out."""
     corpus: str = "data"
-    """Where uses are counted: ``data``, the training rows of the recipe's data; a file with columns
-    ``text`` and ``lang``; or ``none``, which leaves the choice to ``scripts``."""
+    """Where uses are counted: ``data``, the training rows of the recipe's data; text of its own, as
+    ``xmpress train --data`` takes it, whose labels are passed over; or ``none``, which leaves the
+    choice to ``scripts``."""
     coverage: Annotated[float, Field(gt=0, le=1)] = 0.9999
     """Share of each language's uses, and of its characters, that the pieces kept make up."""
     min_count: Annotated[int, Field(ge=1)] | None = None
@@ -81,16 +84,19 @@ class TrimVocabulary(Pass[TrimParams]):
 
     def inputs(self) -> dict[str, str]:
         """The fingerprint of a corpus of its own."""
+        return {} if self._own is None else {self.params.corpus: self._own.fingerprint}
+
+    @cached_property
+    def _own(self) -> Dataset | None:
+        """The corpus, if it is not the recipe's data."""
         corpus = self.params.corpus
-        if corpus in {"data", "none", "sample"} or corpus.startswith("hf:"):
-            return {}
-        return {str(path): sha256(path) for path in find_files([corpus])}
+        return None if corpus in {"data", "none"} else load_dataset(corpus, NO_LABELS)
 
     def run(self, context: Context, target: Path) -> dict[str, Any]:
         """Choose, rewrite tokenizer and embedding, compare, write."""
         loaded = load_model(context.artefact.path)
         file = TokenizerFile(loaded.path / "tokenizer.json")
-        parts = self._corpus(context, loaded)
+        parts = self._corpus(context)
         kept = self._choose(file, loaded, parts)
         files = context.workspace / "tokenizer"
         shutil.rmtree(files, ignore_errors=True)
@@ -105,6 +111,7 @@ class TrimVocabulary(Pass[TrimParams]):
         languages = {
             lang: comparison.report(part.texts, part.contexts) for lang, part in reported.items()
         }
+        _tell_low(context, {k: v for k, v in languages.items() if k in parts})
         texts, contexts = comparison.identical(reported, CHECKED_TEXTS)
         before = predict(loaded.model, loaded.tokenizer, texts, contexts)
         trim_embedding(loaded.model, old)
@@ -128,17 +135,12 @@ class TrimVocabulary(Pass[TrimParams]):
             "equal_to_the_bit": len(texts),
         }
 
-    def _corpus(self, context: Context, loaded: LoadedModel) -> dict[str, Dataset]:
+    def _corpus(self, context: Context) -> dict[str, Dataset]:
         """The texts to count, by language."""
         params = self.params
         if params.corpus == "none":
             return {}
-        dataset = (
-            context.dataset()
-            if params.corpus == "data"
-            else load_dataset(params.corpus, loaded.tasks)
-        )
-        rows = for_training(dataset)
+        rows = for_training(context.dataset() if self._own is None else self._own)
         there = sorted(set(rows.langs))
         missing = sorted(set(params.languages or ()) - set(there))
         if missing:
@@ -187,6 +189,17 @@ class TrimVocabulary(Pass[TrimParams]):
             lang: by_language(part, seed=context.seed, most=REPORTED_TEXTS)[lang]
             for lang, part in parts.items()
         }
+
+
+def _tell_low(context: Context, languages: dict[str, dict[str, float]]) -> None:
+    """Say for which of the languages asked for the corpus was too small."""
+    for lang, found in languages.items():
+        if found["identical"] < EXPECTED:
+            share = f"{100 * found['identical']:.1f} %"
+            context.say(
+                f"trim_vocabulary: only {share} of the texts in {lang} are tokenised as before; "
+                "a larger corpus, or its script in scripts, keeps more pieces"
+            )
 
 
 @dataclass(frozen=True)

@@ -167,9 +167,21 @@ def test_a_file_can_be_the_corpus(xlmr: Context, tmp_path: Path) -> None:
     assert details["tokens"]["after"] < 40
 
 
+def test_a_corpus_too_small_is_told(xlmr: Context, tmp_path: Path) -> None:
+    path = tmp_path / "texts.csv"
+    path.write_text("text,lang\nthe staff was friendly,en\n")
+    said: list[str] = []
+    given = replace(xlmr, say=said.append)
+    run(given, tmp_path / "out", corpus=str(path), languages=["en"])
+    assert any("of the texts in en are tokenised as before" in line for line in said)
+    said.clear()
+    run(given, tmp_path / "all", scripts=["Latin"], languages=["en"])
+    assert not said
+
+
 def test_a_factorised_embedding_is_trimmed_too(xlmr: Context, tmp_path: Path) -> None:
     (tmp_path / "small").mkdir()
-    FactoriseEmbedding(FactoriseParams(rank=4)).run(xlmr, tmp_path / "small")
+    FactoriseEmbedding(FactoriseParams(rank=4, weights="uniform")).run(xlmr, tmp_path / "small")
     small = replace(xlmr, artefact=Artefact(tmp_path / "small"))
     details = run(small, tmp_path / "out", languages=["en"])
     embedding = load_model(tmp_path / "out").model.encoder.get_input_embeddings()

@@ -21,7 +21,7 @@ def quick(monkeypatch, tiny_bundle):
 def test_a_bundle_tells_where_it_comes_from(tiny_bundle):
     manifest = Bundle.open(tiny_bundle).manifest
     assert manifest.name == "tiny"
-    assert manifest.opset == 18
+    assert manifest.opset == 20
     assert manifest.quantization is None
     assert manifest.inputs == ("input_ids", "attention_mask", "token_type_ids")
     assert manifest.checked_on["cpu"]

@@ -65,7 +65,7 @@ def test_need(monkeypatch):
         ("train", "--data", "x.csv", "--encoder", "y", "-o", "z"),
         ("compress", "int8-only", "-o", "z"),
         ("export", "x", "-o", "z"),
-        ("recipe", "list"),
+        ("recipe", "validate", "int8-only"),
         ("demo",),
     ],
     ids=lambda arguments: arguments[0],

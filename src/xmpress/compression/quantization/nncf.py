@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -90,7 +91,7 @@ def _quiet() -> Iterator[None]:
     try:
         with (
             warnings.catch_warnings(),
-            open_null() as null,
+            Path(os.devnull).open("w", encoding="utf-8") as null,
             contextlib.redirect_stdout(null),
             contextlib.redirect_stderr(null),
         ):
@@ -98,8 +99,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.disabled, logger.level = disabled, level
-
-
-def open_null() -> Any:
-    """A file that swallows what is written to it."""
-    return Path("/dev/null").open("w", encoding="utf-8")

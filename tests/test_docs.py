@@ -97,6 +97,15 @@ def test_training_config(snippet: Snippet, tmp_path: Path) -> None:
     assert TrainConfig.load(path).fit.epochs == 3
 
 
+@pytest.mark.parametrize("snippet", snippets("check: pretraining config"))
+def test_pretraining_config(snippet: Snippet, tmp_path: Path) -> None:
+    from xmpress.training.pretraining import PretrainConfig
+
+    path = tmp_path / "pretrain.yaml"
+    path.write_text(snippet.body, encoding="utf-8")
+    assert PretrainConfig.load(path).fit.minutes == 60
+
+
 @pytest.mark.parametrize("snippet", snippets("check: recipe"))
 def test_recipe(snippet: Snippet, tmp_path: Path) -> None:
     from xmpress.compression.recipe import load_recipe
@@ -107,7 +116,14 @@ def test_recipe(snippet: Snippet, tmp_path: Path) -> None:
 
 
 def test_every_mark_is_known() -> None:
-    known = {"run", "check: data config", "check: tasks", "check: training config", "check: recipe"}
+    known = {
+        "run",
+        "check: data config",
+        "check: tasks",
+        "check: training config",
+        "check: pretraining config",
+        "check: recipe",
+    }
     marks = {
         match["mark"]
         for page in PAGES

@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ class Corpus:
         """Bool [n]."""
         return np.arange(len(self)) >= len(self) - self.pairs
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over everything, in order."""
         digest = hashlib.sha256()

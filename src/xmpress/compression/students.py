@@ -19,6 +19,7 @@ from xmpress.errors import RecipeError
 from xmpress.modeling import MultiTaskConfig, MultiTaskModel, read_config
 from xmpress.modeling.encoders import EncoderSource, make_model, open_encoder
 from xmpress.modeling.model import count_parameters, encoder_from_config
+from xmpress.modeling.shapes import EMBEDDING_RANK, PRUNED_SHAPES
 from xmpress.tasks import TaskSet
 
 _LAYER = re.compile(r"(\.layers?\.)(\d+)(?=\.)")
@@ -134,6 +135,11 @@ def _shrunk(spec: StudentSpec, layers: int, teacher: Any) -> Any:
             f"student: an embedding of width {teacher.hidden_size} cannot fill hidden {hidden}; "
             "use init: random"
         )
+    if spec.init == "teacher-embedding" and getattr(teacher, EMBEDDING_RANK, None):
+        raise RecipeError(
+            "student: the teacher's embedding is factorised and cannot be narrowed; put "
+            "factorise_embedding after the distill that makes the student"
+        )
     sizes = {
         "num_hidden_layers": layers,
         "hidden_size": hidden,
@@ -144,6 +150,8 @@ def _shrunk(spec: StudentSpec, layers: int, teacher: Any) -> Any:
     content = teacher.to_dict()
     # Lists with an entry per layer follow from the number of layers.
     content.pop("layer_types", None)
+    # The sizes of a pruned teacher's layers are its own.
+    content.pop(PRUNED_SHAPES, None)
     content.update({teacher.attribute_map.get(key, key): size for key, size in sizes.items()})
     return CONFIG_MAPPING[teacher.model_type](**content)
 

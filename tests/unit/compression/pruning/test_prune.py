@@ -7,11 +7,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from xmpress.compression import Artefact, Context
+from xmpress.compression import Artefact, Context, Recipe, compress
 from xmpress.compression.pruning import Prune, PruneParams
 from xmpress.compression.pruning.movement import Movement
 from xmpress.compression.pruning.prune import sizes
 from xmpress.compression.quantization import Quantize, QuantizeParams
+from xmpress.compression.recipe import StudentSpec
+from xmpress.compression.students import make_student
 from xmpress.data import Dataset, load_dataset
 from xmpress.export import export_bundle
 from xmpress.modeling import load_model
@@ -169,6 +171,40 @@ def test_uneven_layers_are_exported_and_quantized(given: Context, tmp_path: Path
         replace(given, artefact=Artefact(bundle)), tmp_path / "int8"
     )
     assert done["matmuls_int8"] == 18
+
+
+def test_passes_of_a_chain_go_together(given: Context, labelled_data: Path, tmp_path: Path) -> None:
+    recipe = Recipe.model_validate(
+        {
+            "name": "chain",
+            "data": str(labelled_data),
+            "passes": [
+                {"trim_vocabulary": {"languages": ["en", "fr"]}},
+                {"factorise_embedding": {"rank": 8}},
+                {"prune": {"what": ["ffn", "layers"], "keep": 0.67, "recover": {"steps": 2}}},
+                {"quantize": {"checked_rows": 20}},
+            ],
+        }
+    )
+    said: list[str] = []
+    result = compress(
+        recipe, model=given.artefact.path, out=tmp_path / "out", say=said.append, quiet=True
+    )
+    assert result.model is not None
+    config = load_model(result.model).model.config.encoder_config
+    assert (config.embedding_rank, config.num_hidden_layers) == (8, 2)
+    parameters = [entry["parameters"] for entry in result.report["passes"][:3]]
+    assert parameters == sorted(parameters, reverse=True)
+    again = compress(recipe, model=given.artefact.path, out=tmp_path / "out", quiet=True)
+    assert all(entry["skipped"] for entry in again.report["passes"])
+
+
+def test_a_student_of_a_pruned_teacher_has_sizes_of_its_own(given: Context, tmp_path: Path) -> None:
+    run(given, tmp_path / "out", keep=0.6, importance="magnitude")
+    student = make_student(StudentSpec(layers=2), tmp_path / "out", tmp_path)
+    found = sizes(student.model)
+    assert (found["heads"], found["ffn"]) == ([4, 4], [48, 48])
+    assert 0 < student.copied < 1
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 
 from xmpress.compression.vocabulary import TokenizerFile
 from xmpress.errors import ModelError
@@ -97,10 +97,19 @@ def test_bytes_spell_what_has_no_pieces(kind, pairs, text):
     assert file.unknown not in after(text)
 
 
-def test_the_least_likely_piece_of_a_unigram_vocabulary_stays(tokenizer_files):
-    file = TokenizerFile(tokenizer_files["unigram"])
-    scores = [score for _, score in file.model["vocab"]]
-    assert int(np.argmin(scores)) in file.needed()
+def test_the_least_likely_piece_of_a_unigram_vocabulary_stays(tmp_path):
+    """Unknown characters would score better without it, here better than pieces that stay."""
+    pieces = [("<unk>", 0.0), ("zz", -50.0), ("xy", -40.0), ("wv", -15.0), ("ywv", -1.0)]
+    path = tmp_path / "tokenizer.json"
+    Tokenizer(models.Unigram(pieces, unk_id=0, byte_fallback=False)).save(str(path))
+    file = TokenizerFile(path)
+    assert 1 in file.needed()
+    for wanted, tokens in ({0, 1, 2, 3, 4}, ["xy", "wv"]), ({0, 2, 3, 4}, ["x", "ywv"]):
+        directory = tmp_path / str(len(wanted))
+        directory.mkdir()
+        file.write_subset(directory, wanted)
+        trimmed = Tokenizer.from_file(str(directory / "tokenizer.json"))
+        assert trimmed.encode("xywv").tokens == tokens
 
 
 def test_pieces_that_others_are_made_of_stay_with_them(tokenizer_files):
@@ -147,8 +156,6 @@ def test_other_kinds_and_damaged_files_are_refused(tmp_path):
     path.write_text("{")
     with pytest.raises(ModelError, match="damaged"):
         TokenizerFile(path)
-    from tokenizers import models
-
     Tokenizer(models.WordLevel({"a": 0, "[UNK]": 1}, unk_token="[UNK]")).save(str(path))
     with pytest.raises(ModelError, match="kind WordLevel; Unigram, BPE, WordPiece"):
         TokenizerFile(path)

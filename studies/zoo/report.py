@@ -103,6 +103,7 @@ def logits(name: str, part: str) -> dict[str, np.ndarray]:
         )
     place = RUNS / "scores" / f"{name.split()[0]}-{rows.fingerprint[:16]}.npz"
     if not place.is_file():
+        place.parent.mkdir(exist_ok=True)
         np.savez(place, **baselines()[name].logits(rows.texts, rows.contexts))
     return dict(np.load(place))
 

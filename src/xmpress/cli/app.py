@@ -22,6 +22,7 @@ from xmpress.cli import (
     info,
     pretrain,
     recipe,
+    score,
     serve,
     train,
 )
@@ -40,6 +41,7 @@ app = typer.Typer(
 
 USE, MAKE, LOOK = "Use a model", "Make a model", "Look and check"
 help.add(app, "analyze", analyze.analyze, USE)
+help.add(app, "score", score.score, USE)
 help.add(app, "serve", serve.serve, USE)
 help.add(app, "train", train.train, MAKE)
 help.add(app, "pretrain", pretrain.pretrain, MAKE)

@@ -93,14 +93,14 @@ def told_as_ours(path: Path, encoding: str, parts: Iterator[Part]) -> Iterator[P
         raise DataError(f"{path} is damaged or incomplete: {error}") from error
 
 
-def open_text(path: Path, encoding: str) -> TextIO:
-    """Open a text file, compressed if its suffix says so."""
+def open_text(path: Path, encoding: str, *, errors: str = "strict") -> TextIO:
+    """Open a text file, compressed if its suffix says so; ``errors`` as for `open`."""
     if encoding.lower().replace("_", "-") in {"utf-8", "utf8"}:
         encoding = "utf-8-sig"  # drops the byte-order mark that spreadsheets write
     try:
         if path.suffix.lower() == ".gz":
-            return gzip.open(path, "rt", encoding=encoding, newline="")
-        return path.open(encoding=encoding, newline="")
+            return gzip.open(path, "rt", encoding=encoding, errors=errors, newline="")
+        return path.open(encoding=encoding, errors=errors, newline="")
     except LookupError as error:
         raise DataError(
             f"there is no encoding '{encoding}'; usual ones are utf-8, latin-1 and utf-16"

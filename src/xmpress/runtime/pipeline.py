@@ -7,7 +7,7 @@ windows are in memory, however many there are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import Any, NamedTuple, TypeVar
@@ -43,13 +43,17 @@ class Lanes(NamedTuple):
 
 
 def score_windows(
-    windows: Iterable[tuple[T, Encoded]], lanes: Lanes
+    windows: Iterable[tuple[T, Encoded]], lanes: Lanes, *, alone: bool = False
 ) -> Iterator[tuple[T, FloatArray]]:
     """Score windows in their order.
+
+    The batches of a window, and so its scores to the last bit, do not depend on the streams, unless
+    it is alone.
 
     Args:
         windows: read in a thread, one ahead; what each is called comes back beside its scores.
         lanes: how batches run.
+        alone: whether a window's batches shall keep all streams busy, for no other comes.
 
     Yields:
         Per window its name and float32 [n, S]. What goes wrong in a thread is raised here. When
@@ -58,9 +62,9 @@ def score_windows(
     with closing(_ahead(iter(windows))) as ready:
         pool = ThreadPoolExecutor(lanes.streams, thread_name_prefix="xmpress-engine")
         try:
-            before: _Started[T] | None = None
+            before: _Started | None = None
             for name, encoded in ready:
-                started = _start(name, encoded, lanes, pool)
+                started = _start(name, encoded, lanes, pool, alone)
                 if before is not None:
                     yield before.finish(lanes.width)
                 before = started
@@ -72,9 +76,9 @@ def score_windows(
 
 def score_window(encoded: Encoded, lanes: Lanes) -> FloatArray:
     """Score one window, float32 [n, S]; a single batch without any thread, so that it is quick."""
-    batches = _batches(encoded, lanes)
+    batches = _batches(encoded, lanes, alone=True)
     if len(batches) > 1 and lanes.streams > 1:
-        ((_, scores),) = score_windows([(None, encoded)], lanes)
+        ((_, scores),) = score_windows([(None, encoded)], lanes, alone=True)
         return scores
     scores = np.empty((len(encoded), lanes.width), dtype=np.float32)
     for rows in batches:
@@ -96,21 +100,25 @@ class _Started(NamedTuple):
         return self.name, scores
 
 
-def _start(name: Any, encoded: Encoded, lanes: Lanes, pool: ThreadPoolExecutor) -> _Started:
-    batches = _batches(encoded, lanes)
+def _start(
+    name: Any, encoded: Encoded, lanes: Lanes, pool: ThreadPoolExecutor, alone: bool
+) -> _Started:
+    batches = _batches(encoded, lanes, alone=alone)
     return _Started(
         name, len(encoded), [(rows, pool.submit(lanes.run, encoded, rows)) for rows in batches]
     )
 
 
-def _batches(encoded: Encoded, lanes: Lanes) -> list[Rows]:
-    """Batches within the budget; smaller ones where few texts would leave a stream idle."""
-    share = -(-len(encoded.tokens) // lanes.streams)
-    budget = min(lanes.budget, max(share, SMALLEST_SHARE))
+def _batches(encoded: Encoded, lanes: Lanes, *, alone: bool) -> list[Rows]:
+    """Batches within the budget; smaller ones where few texts alone would leave a stream idle."""
+    budget = lanes.budget
+    if alone:
+        share = -(-len(encoded.tokens) // lanes.streams)
+        budget = min(budget, max(share, SMALLEST_SHARE))
     return token_budget_batches(encoded.lengths, budget=budget)
 
 
-def _ahead(items: Iterator[T]) -> Iterator[T]:
+def _ahead(items: Iterator[T]) -> Generator[T, None, None]:
     """The same items, each made in a thread while the one before is in use."""
     with ThreadPoolExecutor(1, thread_name_prefix="xmpress-read") as pool:
         coming = pool.submit(next, items, _END)

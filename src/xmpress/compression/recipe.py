@@ -72,6 +72,8 @@ class StudentSpec(_Section):
     ``hidden`` is smaller; or nowhere."""
     encoder: str | dict[str, Any] | None = None
     """Instead of the sizes: any encoder that ``xmpress train --encoder`` takes."""
+    max_length: Annotated[int, Field(ge=8)] | None = None
+    """Tokens per text, longer ones are cut; the teacher's if left out."""
 
     @model_validator(mode="after")
     def _shape_is_possible(self) -> Self:

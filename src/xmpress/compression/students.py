@@ -70,7 +70,7 @@ def make_student(
         tasks or config.task_set,
         pooling=config.pooling,
         head_dropout=config.head_dropout,
-        max_length=config.max_length,
+        max_length=spec.max_length or config.max_length,
         languages=config.languages,
     )
     copied = 0

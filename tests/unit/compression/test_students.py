@@ -6,7 +6,7 @@ from torch import Tensor
 
 from xmpress.compression.recipe import StudentSpec
 from xmpress.compression.students import make_student
-from xmpress.errors import RecipeError
+from xmpress.errors import ConfigError, RecipeError
 from xmpress.modeling import LoadedModel, load_model, save_model
 from xmpress.modeling.encoders import EncoderSource, make_model
 from xmpress.modeling.model import MultiTaskModel, encoder_from_config
@@ -48,6 +48,15 @@ def test_a_student_of_the_same_sizes_is_the_teacher(teacher: LoadedModel, tmp_pa
     assert student.tokenizer_files == teacher.path
     for name, logits in scores(teacher.model).items():
         torch.testing.assert_close(scores(student.model)[name], logits)
+
+
+def test_a_student_may_cut_texts_elsewhere(teacher: LoadedModel, tmp_path: Path) -> None:
+    usual = teacher.model.config.max_length
+    for asked, given in ((None, usual), (usual - 8, usual - 8)):
+        student = make_student(StudentSpec(max_length=asked), teacher.path, tmp_path)
+        assert student.model.config.max_length == given
+    with pytest.raises(ConfigError, match="positions"):
+        make_student(StudentSpec(max_length=10**6), teacher.path, tmp_path)
 
 
 @pytest.mark.parametrize(

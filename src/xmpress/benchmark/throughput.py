@@ -1,4 +1,4 @@
-"""Throughput of models on the same texts, taking turns, so that a busy machine hits all alike."""
+"""Throughput of models in this process, taking turns, so that a busy machine hits all alike."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xmpress.benchmark.statistics import ratios
 from xmpress.errors import UsageError
 from xmpress.evaluation import Predictor
 
@@ -59,15 +60,9 @@ def compare_throughput(
             started = time.perf_counter()
             predictor.logits(texts, contexts)
             seconds[number, i] = time.perf_counter() - started
-    counted = seconds[1:]
-    ratios = counted[:, :1] / counted
-    return [
-        Throughput(
-            name=predictor.name,
-            texts_per_second=float(np.median(len(texts) / counted[:, i])),
-            speedup=float(np.median(ratios[:, i])),
-            low=float(ratios[:, i].min()),
-            high=float(ratios[:, i].max()),
-        )
-        for i, predictor in enumerate(predictors)
-    ]
+    found = []
+    for predictor, own in zip(predictors, seconds[1:].T, strict=True):
+        ratio = ratios(seconds[1:, 0], own)
+        rate = float(np.median(len(texts) / own))
+        found.append(Throughput(predictor.name, rate, ratio.median, ratio.low, ratio.high))
+    return found

@@ -12,6 +12,7 @@ import typer
 from xmpress import __version__
 from xmpress.cli import (
     analyze,
+    benchmark,
     compress,
     data,
     demo,
@@ -49,6 +50,7 @@ help.add(app, "compress", compress.compress, MAKE)
 help.add(app, "export", export.export, MAKE)
 help.add(app, "demo", demo.demo, MAKE)
 help.add(app, "evaluate", evaluate.evaluate, LOOK)
+help.add(app, "benchmark", benchmark.benchmark, LOOK)
 help.add(app, "info", info.info, LOOK)
 help.add(app, "doctor", doctor.doctor, LOOK)
 app.add_typer(data.app, name="data", rich_help_panel=LOOK)

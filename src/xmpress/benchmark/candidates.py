@@ -30,6 +30,8 @@ class Runner(Protocol):
     """What its matrices compute in: ``fp32``, ``bf16``, ``fp16`` or ``int8``."""
     engine: str
     """What runs it, with its version."""
+    device: str
+    """``cpu`` or ``cuda``."""
 
     def run(self, texts: Sequence[str]) -> None:
         """Answer the texts, from strings to what a user gets."""

@@ -130,7 +130,8 @@ def _policies(report: Report) -> Grid:
 
 def _roofline(report: Report) -> Grid:
     peaks = "; ".join(
-        f"{peak.precision} {peak.flops / 1e9:,.0f} GFLOP/s ({peak.by})" for peak in report.peaks
+        f"{peak.precision} {peak.flops / 1e9:,.0f} GFLOP/s ({peak.by}, {peak.device})"
+        for peak in report.peaks
     )
     rows = []
     for one in report.candidates:

@@ -43,6 +43,7 @@ class Measured:
         candidate: what was measured.
         precision: of its matrices.
         engine: what ran it.
+        device: on which it ran.
         tokens_per_text: by its own tokenizer.
         flops_per_token: of its matrices; ``None`` where not known.
         seconds: per policy the seconds of each round, for all texts.
@@ -58,6 +59,7 @@ class Measured:
     candidate: Candidate
     precision: str
     engine: str
+    device: str
     tokens_per_text: float
     flops_per_token: float | None
     seconds: dict[str, list[float]]
@@ -96,8 +98,9 @@ class Measured:
         return self.flops_per_token * self.tokens_per_text * self.throughput().median
 
     def of_peak(self, peaks: Sequence[Peak]) -> float | None:
-        """The share of the machine's peak in this candidate's precision that it reaches."""
-        peak = {peak.precision: peak.flops for peak in peaks}.get(self.precision)
+        """The share of the peak of its device, in its precision, that this candidate reaches."""
+        known = {(peak.precision, peak.device): peak.flops for peak in peaks}
+        peak = known.get((self.precision, self.device))
         return None if peak is None or self.flops is None else self.flops / peak
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,6 +109,7 @@ class Measured:
             **self.candidate.to_dict(),
             "precision": self.precision,
             "engine": self.engine,
+            "device": self.device,
             "tokens_per_text": self.tokens_per_text,
             "flops_per_token": self.flops_per_token,
             "seconds": self.seconds,

@@ -7,7 +7,7 @@ matrices. Each precision is tried with every library at hand, and the best of th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -30,11 +30,13 @@ class Peak:
         precision: ``fp32``, ``bf16``, ``fp16`` or ``int8``.
         flops: operations per second.
         by: the library.
+        device: ``cpu`` or ``cuda``.
     """
 
     precision: str
     flops: float
     by: str
+    device: str = "cpu"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -45,22 +47,23 @@ def measure_peaks(threads: int, *, size: int = SIZE, seconds: float = _SECONDS) 
     """The peaks of this machine, in this process, on so many threads.
 
     Returns:
-        One per precision that a library at hand computes in.
+        One per precision and device that a library at hand computes in.
     """
-    best: dict[str, Peak] = {}
-    for precision, by, product in _products(threads, size):
-        flops = 2.0 * size**3 / _fastest(product, seconds)
-        if precision not in best or flops > best[precision].flops:
-            best[precision] = Peak(precision, flops, by)
-    return list(best.values())
+    return best_of(
+        [
+            Peak(precision, 2.0 * size**3 / _fastest(product, seconds), by, device)
+            for precision, by, device, product in _products(threads, size)
+        ]
+    )
 
 
-def best_of(runs: list[list[Peak]]) -> list[Peak]:
-    """The highest of several measurements, by precision: what disturbs a run only lowers it."""
-    best: dict[str, Peak] = {}
-    for peak in (peak for run in runs for peak in run):
-        if peak.precision not in best or peak.flops > best[peak.precision].flops:
-            best[peak.precision] = peak
+def best_of(peaks: Iterable[Peak]) -> list[Peak]:
+    """The highest by precision and device: what disturbs a measurement only lowers it."""
+    best: dict[tuple[str, str], Peak] = {}
+    for peak in peaks:
+        key = (peak.precision, peak.device)
+        if key not in best or peak.flops > best[key].flops:
+            best[key] = peak
     return list(best.values())
 
 
@@ -75,16 +78,17 @@ def _fastest(product: Product, seconds: float) -> float:
     return shortest
 
 
-def _products(threads: int, size: int) -> Iterator[tuple[str, str, Product]]:
+def _products(threads: int, size: int) -> Iterator[tuple[str, str, str, Product]]:
     random = np.random.default_rng(0)
     matrix = random.standard_normal((size, size), dtype=np.float32)
     whole = random.integers(0, 127, (size, size), dtype=np.uint8)
-    yield "fp32", "numpy", lambda: matrix @ matrix
+    yield "fp32", "numpy", "cpu", lambda: matrix @ matrix
     if find_spec("onnx") is not None:
-        yield "fp32", "onnxruntime", _in_onnxruntime("MatMul", matrix, matrix, threads)
+        yield "fp32", "onnxruntime", "cpu", _in_onnxruntime("MatMul", matrix, matrix, threads)
         yield (
             "int8",
             "onnxruntime",
+            "cpu",
             _in_onnxruntime("MatMulInteger", whole, whole.astype(np.int8), threads),
         )
     if find_spec("torch") is not None:

@@ -77,7 +77,7 @@ def benchmark(
         raise UsageError("a benchmark needs at least one model and one round")
     if len(set(names)) < len(names):
         raise UsageError(f"two candidates have one name: {', '.join(names)}; rename a directory")
-    peaks = [_peaks(settings.threads, say)]
+    peaks = _peaks(settings.threads, say)
     with ExitStack() as stack:
         opened: list[_Open] = []
         failures: list[Failure] = []
@@ -96,7 +96,7 @@ def benchmark(
             opened.append(_Open(candidate, worker, told, np.asarray(tokens, np.int64)))
         rounds = _rounds(opened, settings, say)
         measured = [_finish(one, rounds, workload, settings, say) for one in opened]
-    peaks.append(_peaks(settings.threads, say))
+    peaks += _peaks(settings.threads, say)
     return Report(
         machine=this_machine().to_dict(),
         threads=settings.threads,
@@ -165,6 +165,7 @@ def _finish(
         candidate=one.candidate,
         precision=one.told["precision"],
         engine=one.told["engine"],
+        device=one.told["device"],
         tokens_per_text=float(one.tokens.mean()),
         flops_per_token=one.told["work"],
         seconds={policy: rounds[one.candidate.name, policy] for policy in settings.policies},

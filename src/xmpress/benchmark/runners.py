@@ -32,6 +32,8 @@ def precision_of(bundle: Bundle) -> str:
 class BundleRunner:
     """A bundle as `analyze_table` runs it: our batches, our decoding, labels and confidences."""
 
+    device = "cpu"
+
     def __init__(
         self, path: Path, threads: int, *, engine: str = "auto", variant: str | None = None
     ) -> None:
@@ -58,6 +60,8 @@ class BundleRunner:
 
 class _BareRunner:
     """Tokenise 32 texts, pad them to the longest, run the graph: a loop as people write it."""
+
+    device = "cpu"
 
     def __init__(self, path: Path, *, bucketed: bool) -> None:
         bundle = Bundle.open(path)

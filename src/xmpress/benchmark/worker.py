@@ -38,7 +38,12 @@ class Worker:
         runner = open_runner(Candidate.from_dict(candidate), threads)
         runner.run([text])
         self._runner = runner
-        return {"precision": runner.precision, "engine": runner.engine, "work": runner.work()}
+        return {
+            "precision": runner.precision,
+            "engine": runner.engine,
+            "device": runner.device,
+            "work": runner.work(),
+        }
 
     def texts(self, texts: list[str]) -> dict[str, Any]:
         """Keep the texts of the workload, and tell how many tokens they have."""

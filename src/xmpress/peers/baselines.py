@@ -64,7 +64,7 @@ def _source(
     source = open_encoder(config, workspace=workspace, tokenizer=tokenizer)
     return source, (
         f"{name}: {RANDOM_WEIGHTS}",
-        f"{name}: the hub was out of reach, so the tokenizer of {tokenizer} stands in for its own; "
+        f"{name}: the hub did not give it, so the tokenizer of {tokenizer} stands in for its own; "
         "compare the tokens per text",
     )
 

@@ -31,8 +31,10 @@ def _to_ctranslate2(stock: Path, workspace: Path) -> Path:
     import numpy as np
     from ctranslate2.converters import TransformersConverter
     from transformers import AutoConfig, AutoTokenizer
+    from transformers.utils import logging as transformers_logging
 
     out = workspace / "ctranslate2"
+    transformers_logging.set_verbosity_error()
     if not out.is_dir():
         try:
             TransformersConverter(str(stock)).convert(str(out), quantization="int8")

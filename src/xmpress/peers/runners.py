@@ -18,9 +18,8 @@ from transformers.utils import logging as transformers_logging
 from xmpress.benchmark.candidates import BATCH
 from xmpress.errors import UsageError
 from xmpress.modeling import load_model
+from xmpress.peers.peaks import DTYPES
 from xmpress.runtime.tokenization import Tokenizer
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def device_of(name: str) -> torch.device:
@@ -57,7 +56,8 @@ class TorchRunner:
         model: Any = self._loaded.model
         model.to(device=device_of(device), dtype=DTYPES[precision])
         self.precision = precision
-        self.engine = f"torch {torch.__version__}, {device_of(device)}"
+        self.device = device_of(device).type
+        self.engine = f"torch {torch.__version__}"
 
     def run(self, texts: Sequence[str]) -> None:
         """Answer the texts, up to the scores."""
@@ -86,7 +86,7 @@ class PipelineRunner:
     ) -> None:
         torch.set_num_threads(threads)
         transformers_logging.set_verbosity_error()
-        self.precision = precision
+        self.precision, self.device = precision, device_of(device).type
         self._bucketed = bucketed
         self._tokenizer = AutoTokenizer.from_pretrained(path)
         self._pipeline: Any = pipeline(
@@ -140,6 +140,8 @@ class OptimumRunner(PipelineRunner):
 class CTranslate2Runner:
     """CTranslate2's encoder, heads in numpy, batches of 32 sorted by length."""
 
+    device = "cpu"
+
     def __init__(self, path: Path, threads: int) -> None:
         import ctranslate2
 
@@ -170,6 +172,8 @@ class CTranslate2Runner:
 
 class InfinityRunner:
     """infinity's engine, which batches by itself."""
+
+    device = "cpu"
 
     def __init__(self, path: Path, threads: int) -> None:
         from infinity_emb import AsyncEmbeddingEngine, EngineArgs

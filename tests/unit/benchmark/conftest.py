@@ -25,6 +25,7 @@ def measured(name: str, group: str, seconds: list[float], precision: str = "fp32
         ),
         precision=precision,
         engine="onnx",
+        device="cpu",
         tokens_per_text=20.0,
         flops_per_token=1e6,
         seconds={"all at once": seconds, "one by one": [3 * s for s in seconds]},

@@ -7,7 +7,7 @@ from xmpress.benchmark.plots import draw
 from xmpress.benchmark.render import grids, to_markdown
 
 CANDIDATE = {
-    "name", "kind", "path", "group", "serves", "options", "notes", "precision", "engine",
+    "name", "kind", "path", "group", "serves", "options", "notes", "precision", "engine", "device",
     "tokens_per_text", "flops_per_token", "seconds", "texts_per_second", "cold_start_seconds",
     "peak_memory_bytes", "bytes_on_disk", "single_latency_ms", "loads", "share_of_peak", "speedup",
 }  # fmt: skip
@@ -51,7 +51,7 @@ def test_markdown_tells_everything(report):
     text = to_markdown(report)
     for part in (
         "| student | int8 | 20.0 | 1,000 [909, 1,000] | 100x [100, 120] |",
-        "int8 400 GFLOP/s (onnxruntime)",
+        "int8 400 GFLOP/s (onnxruntime, cpu)",
         "| 5 % |",
         "infinity",
         "pip install",

@@ -77,7 +77,13 @@ class FakeWorker:
         self.name = candidate.name
         if candidate.name == "broken":
             raise EngineError("no")
-        return {"precision": "fp32", "engine": "fake", "work": None, "cold_start": 1.0}
+        return {
+            "precision": "fp32",
+            "engine": "fake",
+            "device": "cpu",
+            "work": None,
+            "cold_start": 1.0,
+        }
 
     def ask(self, do, **arguments):
         FakeWorker.asked.append((do, self.name))
@@ -135,4 +141,5 @@ def test_peaks():
     assert {"fp32", "bf16", "int8"} <= set(peaks)
     assert all(np.isfinite(peak.flops) and peak.flops > 0 for peak in peaks.values())
     low, high = Peak("fp32", 1.0, "a"), Peak("fp32", 2.0, "b")
-    assert best_of([[low], [high], [low]]) == [high]
+    on_gpu = replace(low, device="cuda")
+    assert best_of([low, high, on_gpu, low]) == [high, on_gpu]

@@ -13,14 +13,13 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from threading import Condition, Thread
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from xmpress.errors import EngineError
-from xmpress.runtime.analyzer import TOKEN_BUDGET
 from xmpress.runtime.cache import Pair
-from xmpress.runtime.engines import Engine
+from xmpress.runtime.engines import Engine, token_budget
 from xmpress.serving.codec import Codec
 from xmpress.serving.fairness import FairQueue, Flow, Waiting
 from xmpress.tasks import FloatArray
@@ -102,7 +101,8 @@ class Batcher:
 
         Args:
             codec: what turns texts into inputs and outputs into rows.
-            engines: run batches side by side.
+            engines: run batches side by side, each one at a time; one that is there several times
+                runs as many.
             limit: texts accepted and not yet answered; a larger request is accepted alone.
             observer: is told what happens.
         """
@@ -111,7 +111,7 @@ class Batcher:
         self._observer = observer
         self._changed = Condition()
         self._new: deque[tuple[Job, int]] = deque()  # jobs, and their first text not tokenised
-        self._queue: FairQueue[Job] = FairQueue(TOKEN_BUDGET)
+        self._queue: FairQueue[Job] = FairQueue(token_budget(engines[0]))
         self._pending = 0
         self._closed = False
         self._lanes = len(engines)
@@ -186,13 +186,14 @@ class Batcher:
             started = time.perf_counter()
             encoded = self._codec.encode(pairs)
             self._observer.tokenised(len(pairs), time.perf_counter() - started)
+            ids = encoded.ids
+            types: Sequence[Any] = encoded.type_ids or [None] * len(part)
             with self._changed:
                 for i, (job, row) in enumerate(part):
                     if job.dropped:
                         self._forget(1)
-                        continue
-                    types = None if encoded.type_ids is None else encoded.type_ids[i]
-                    self._queue.add(job, job.flow, row, encoded.ids[i], types)
+                    else:
+                        self._queue.add(job, job.flow, row, ids[i], types[i])
                 self._changed.notify_all()
 
     def _next_part(self) -> list[tuple[Job, int]]:

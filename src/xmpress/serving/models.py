@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import repeat
 
 import numpy as np
 
@@ -56,17 +55,17 @@ class ServedModel:
         self.metrics = metrics.of(self.name)
         self.cache = ScoreCache(settings.cache) if settings.cache else None
         self._engines = self._open_engines(settings)
-        self.batcher = Batcher(
-            self.codec, self._engines, limit=settings.queue, observer=self.metrics
-        )
+        lanes = [engine for engine in self._engines for _ in range(engine.streams)]
+        self.batcher = Batcher(self.codec, lanes, limit=settings.queue, observer=self.metrics)
         self.metrics.queue_texts.set_function(lambda: self.batcher.pending)
 
     def _open_engines(self, settings: ServeSettings) -> list[EngineProcess]:
-        path, threads = self.bundle.path, settings.threads_each
-
-        def open_one(_: None) -> EngineProcess:
+        def open_one(name: str) -> EngineProcess:
             engine = EngineProcess(
-                path, settings.engine, threads, on_restart=self.metrics.engine_restarts.inc
+                self.bundle.path,
+                name,
+                settings.threads_each,
+                on_restart=self.metrics.engine_restarts.inc,
             )
             try:
                 self._warm_up(engine)
@@ -75,15 +74,19 @@ class ServedModel:
                 raise
             return engine
 
-        with ThreadPoolExecutor(settings.workers) as pool:
-            started = [pool.submit(open_one, None) for _ in repeat(None, settings.workers)]
-        failed = [f.exception() for f in started if f.exception() is not None]
-        if failed:
-            for future in started:
-                if future.exception() is None:
-                    future.result().close()
-            raise failed[0]  # type: ignore[misc]
-        return [future.result() for future in started]
+        # The first may have to choose an engine, by measuring; the others take the same.
+        engines = [open_one(settings.engine)]
+        if settings.workers > 1:
+            with ThreadPoolExecutor(settings.workers - 1) as pool:
+                names = [engines[0].name] * (settings.workers - 1)
+                started = [pool.submit(open_one, name) for name in names]
+            engines += [future.result() for future in started if future.exception() is None]
+            failed = [error for future in started if (error := future.exception()) is not None]
+            if failed:
+                for engine in engines:
+                    engine.close()
+                raise failed[0]
+        return engines
 
     def _warm_up(self, engine: EngineProcess) -> None:
         """Run batches of several shapes, which also shows that the graph fits the manifest."""

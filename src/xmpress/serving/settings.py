@@ -72,7 +72,8 @@ class ServeSettings(BaseModel):
     workers: Annotated[int, Field(ge=1)] = 1
     """Engine processes per model."""
     threads: Annotated[int | None, Field(ge=1)] = None
-    """CPU threads of all engine processes of a model together; ``None`` means all cores."""
+    """CPU threads of all engine processes of a model together, each of which runs batches of its
+    own; ``None`` means all cores."""
     engine: str = "auto"
     """What runs the graphs."""
     cache: Annotated[int, Field(ge=0)] = 0

@@ -6,18 +6,19 @@ import contextlib
 import multiprocessing
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from threading import Lock
+from queue import SimpleQueue
+from threading import Lock, Thread
 from typing import Any
 
 from numpy.typing import NDArray
 
 from xmpress.errors import EngineError, XmpressError
-from xmpress.runtime.engines import open_engine
+from xmpress.runtime.engines import Engine, open_engine
 from xmpress.tasks import FloatArray
 
 ATTEMPTS = 3
@@ -29,20 +30,35 @@ RUN_SECONDS = 60.0
 _CONTEXT = multiprocessing.get_context("spawn")  # threads and forks do not go together
 
 
-@dataclass
+class EngineDiedError(EngineError):
+    """Several processes died of the same batch."""
+
+
+@dataclass(frozen=True)
 class _Process:
+    """A running process.
+
+    Attributes:
+        process: the process.
+        idle: the ends of its pipes that no batch is using.
+        engine: the name of the engine it chose.
+        outputs: of its graph.
+    """
+
     process: BaseProcess
-    connection: Connection
+    idle: SimpleQueue[Connection]
+    engine: str
     outputs: tuple[str, ...]
 
 
 class EngineProcess:
     """Runs a bundle's graph in another process; see `xmpress.runtime.engines.Engine`.
 
-    Batches run one at a time.
+    Attributes:
+        name: of the engine that runs there.
+        outputs: of its graph.
+        streams: batches that may run at the same time.
     """
-
-    name = "process"
 
     def __init__(
         self,
@@ -57,17 +73,19 @@ class EngineProcess:
         Args:
             bundle: the bundle's directory.
             engine: what runs the graph.
-            threads: CPU threads for one batch.
+            threads: CPU threads, each of which runs batches of its own.
             on_restart: called when a process that died was replaced.
 
         Raises:
             EngineError: if the graph cannot be opened.
         """
-        self._arguments = (str(bundle), engine, threads)
+        self.streams = threads
+        self._bundle = bundle
         self._on_restart = on_restart
         self._lock = Lock()
         self._closed = False
-        self._process: _Process | None = self._open()
+        self._process: _Process | None = self._open(engine)
+        self.name = self._process.engine
         self.outputs = self._process.outputs
 
     @property
@@ -76,77 +94,86 @@ class EngineProcess:
         return self._process.process.pid if self._process else None
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, FloatArray]:
-        """Score one padded batch, again in a new process if this one dies of it.
+        """Score one padded batch, again in a new process if this one dies.
 
         Raises:
             EngineError: if the engine fails, no process can be started, or several died.
         """
-        with self._lock:
-            for attempt in range(ATTEMPTS):
-                if attempt:
-                    time.sleep(0.1 * attempt)
-                running = self._alive()
-                try:
-                    running.connection.send(dict(inputs))
-                    outputs: dict[str, FloatArray] = _receive(running.connection, RUN_SECONDS)
-                    return outputs
-                except (EOFError, OSError):
-                    self._end()
-        raise EngineError(f"{ATTEMPTS} engine processes died of the same batch")
+        for attempt in range(ATTEMPTS):
+            time.sleep(0.1 * attempt)
+            running = self._alive()
+            connection = running.idle.get()
+            try:
+                connection.send(dict(inputs))
+                outputs: dict[str, FloatArray] = _receive(connection, RUN_SECONDS)
+            except (EOFError, OSError):
+                connection.close()
+                self._bury(running)
+            except EngineError:
+                running.idle.put(connection)
+                raise
+            else:
+                running.idle.put(connection)
+                return outputs
+        raise EngineDiedError(f"{ATTEMPTS} engine processes died of the same batch")
 
     def revive(self) -> None:
-        """Replace the process if it died while nothing was to do."""
-        if not self._lock.acquire(blocking=False):
-            return  # it is at work, and `run` looks after it
-        try:
-            if not self._closed:
-                self._alive()
-        finally:
-            self._lock.release()
+        """Replace the process if it died.
+
+        Raises:
+            EngineError: if no process can be started.
+        """
+        if not self._closed:
+            self._alive()
 
     def close(self) -> None:
-        """End the process once it is idle."""
+        """End the process; to be called when no batch is running."""
         with self._lock:
             self._closed = True
-            self._end()
+            running, self._process = self._process, None
+        if running is not None:
+            while not running.idle.empty():
+                running.idle.get().close()  # which ends an idle process
+            running.process.join(timeout=5)
+            running.process.kill()
 
     def _alive(self) -> _Process:
-        if self._process is not None and self._process.process.is_alive():
+        with self._lock:
+            if self._process is None or not self._process.process.is_alive():
+                self._process = None
+                self._process = self._open(self.name)
+                self._on_restart()
             return self._process
-        self._end()
-        self._process = self._open()
-        self._on_restart()
-        return self._process
 
-    def _open(self) -> _Process:
-        ours, theirs = _CONTEXT.Pipe()
+    def _bury(self, dead: _Process) -> None:
+        """Whoever waits for it too finds its end of the pipe closed."""
+        dead.process.kill()
+        dead.process.join()
+        with self._lock:
+            if self._process is dead:
+                self._process = None
+
+    def _open(self, engine: str) -> _Process:
+        pipes = [_CONTEXT.Pipe() for _ in range(self.streams)]
+        ours, theirs = zip(*pipes, strict=True)
         process = _CONTEXT.Process(
-            target=_main, args=(theirs, *self._arguments), name="xmpress-engine", daemon=True
+            target=_main,
+            args=(theirs, str(self._bundle), engine, self.streams),
+            name="xmpress-engine",
+            daemon=True,
         )
         process.start()
-        theirs.close()
+        for connection in theirs:
+            connection.close()
         try:
-            outputs = _receive(ours, OPEN_SECONDS)
+            name, outputs = _receive(ours[0], OPEN_SECONDS)
         except (EOFError, OSError) as error:
             process.kill()
-            raise EngineError(
-                f"the engine process of {self._arguments[0]} did not start"
-            ) from error
-        except EngineError:
-            process.join()
-            raise
-        return _Process(process, ours, outputs)
-
-    def _end(self) -> None:
-        running, self._process = self._process, None
-        if running is None:
-            return
-        running.connection.close()  # which ends an idle process
-        running.process.join(timeout=1)
-        if running.process.is_alive():
-            running.process.kill()
-            running.process.join()
-        running.process.close()
+            raise EngineError(f"the engine process of {self._bundle} did not start") from error
+        idle: SimpleQueue[Connection] = SimpleQueue()
+        for connection in ours:
+            idle.put(connection)
+        return _Process(process, idle, name, outputs)
 
 
 def _receive(connection: Connection, seconds: float) -> Any:
@@ -164,22 +191,30 @@ def _receive(connection: Connection, seconds: float) -> Any:
     return answer
 
 
-def _main(connection: Connection, bundle: str, engine: str, threads: int) -> None:
-    """The process: answers batches until the other end is closed, also by the server's death."""
+def _main(connections: Sequence[Connection], bundle: str, engine: str, threads: int) -> None:
+    """The process: answers batches until the other ends close, also by the server's death."""
     # Signals to the whole group are for the server, which ends its engines when it is done.
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+    try:
+        opened = open_engine(bundle, engine, threads=threads, streams=threads)
+    except XmpressError as error:
+        connections[0].send(str(error))
+        return
+    connections[0].send((opened.name, opened.outputs))
+    streams = [Thread(target=_answer, args=(opened, each)) for each in connections]
+    for stream in streams:
+        stream.start()
+    for stream in streams:
+        stream.join()
+
+
+def _answer(engine: Engine, connection: Connection) -> None:
     with contextlib.suppress(EOFError, OSError):
-        try:
-            opened = open_engine(bundle, engine, threads=threads)
-        except XmpressError as error:
-            connection.send(str(error))
-            return
-        connection.send(opened.outputs)
         while True:
             inputs = connection.recv()
             try:
-                connection.send(opened.run(inputs))
+                connection.send(engine.run(inputs))
             except EngineError as error:
                 connection.send(str(error))

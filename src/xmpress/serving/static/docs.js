@@ -6,6 +6,7 @@ const element = (tag, className, ...children) => {
   made.append(...children.filter(child => child !== undefined && child !== null));
   return made;
 };
+const plain = text => (text ?? "").replaceAll("``", "");
 const api = await fetch("openapi.json").then(answer => answer.json());
 const resolve = schema => schema?.$ref ? api.components.schemas[schema.$ref.split("/").pop()] : schema;
 
@@ -37,9 +38,9 @@ function form(name, schema) {
   const rows = Object.entries(schema.properties ?? {}).map(([field, inner]) => element("tr", "",
     element("td", "", element("code", "", field), schema.required?.includes(field) ? " *" : ""),
     element("td", "", type(inner)),
-    element("td", "", inner.description ?? "")));
+    element("td", "", plain(inner.description))));
   const head = element("tr", "", ...["field (* required)", "type", ""].map(text => element("th", "", text)));
-  return element("details", "", element("summary", "", element("code", "", name), ` ${schema.description ?? ""}`),
+  return element("details", "", element("summary", "", element("code", "", name), ` ${plain(schema.description)}`),
     element("table", "", head, ...rows));
 }
 

@@ -1,0 +1,74 @@
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xmpress.serving.fairness import FairQueue, Flow
+
+
+def ids(length):
+    return np.zeros(length, dtype=np.int32)
+
+
+def fill(queue, owner, lengths):
+    flow = Flow()
+    for row, length in enumerate(lengths):
+        queue.add(owner, flow, row, ids(length))
+
+
+def drain(queue):
+    batches = []
+    while batch := queue.take():
+        batches.append([(item.owner, item.row) for item in batch])
+    return batches
+
+
+@given(
+    st.lists(st.lists(st.integers(1, 80), min_size=1, max_size=30), max_size=8),
+    st.integers(1, 200),
+)
+@settings(max_examples=60, deadline=None)
+def test_every_text_is_taken_once_and_within_the_budget(requests, budget):
+    queue = FairQueue(budget)
+    for owner, lengths in enumerate(requests):
+        fill(queue, owner, lengths)
+    expected = sorted((o, r) for o, lengths in enumerate(requests) for r in range(len(lengths)))
+    assert len(queue) == len(expected)
+    batches = drain(queue)
+    assert sorted(item for batch in batches for item in batch) == expected
+    for batch in batches:
+        longest = max(requests[owner][row] for owner, row in batch)
+        assert len(batch) == 1 or longest * len(batch) <= budget
+
+
+def test_a_small_request_does_not_wait_for_a_large_one():
+    queue = FairQueue(budget=100)
+    fill(queue, "large", [10] * 500)
+    queue.take()
+    fill(queue, "small", [10])
+    assert ("small", 0) in [(item.owner, item.row) for item in queue.take()]
+
+
+def test_a_large_request_is_not_starved_by_small_ones():
+    queue = FairQueue(budget=10)
+    fill(queue, "large", [10] * 5)
+    taken = []
+    for number in range(10):
+        fill(queue, number, [10])
+        taken += [item.owner for item in queue.take()]
+    assert taken.count("large") == 5
+
+
+def test_texts_of_like_length_come_together():
+    queue = FairQueue(budget=64)
+    fill(queue, "a", [4, 60, 4, 60, 4, 4])
+    first = queue.take()
+    assert [len(item.ids) for item in first] == [4, 4, 4, 4]
+
+
+def test_dropping_an_owner():
+    queue = FairQueue(budget=64)
+    fill(queue, "a", [4, 4])
+    fill(queue, "b", [4])
+    assert queue.drop("a") == 2
+    assert drain(queue) == [[("b", 0)]]
+    assert queue.take() == []

@@ -94,3 +94,24 @@ def tiny_bundle(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) 
     from xmpress.export import export_bundle
 
     return export_bundle(tiny_model_dir, tmp_path_factory.mktemp("bundle") / "tiny", version="7")
+
+
+@pytest.fixture(scope="session")
+def bundle_of_all_engines(
+    tiny_bundle: Path, tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """`tiny_bundle` with a graph for each engine that is installed here."""
+    import shutil
+    from importlib.util import find_spec
+
+    from xmpress.export import add_openvino
+    from xmpress.runtime.bundle import Bundle, write_manifest
+
+    target = tmp_path_factory.mktemp("engines") / "all"
+    if find_spec("openvino"):
+        add_openvino(tiny_bundle, target)
+    else:
+        shutil.copytree(tiny_bundle, target)
+    shutil.copytree(tiny_model_dir, target / "torch")
+    write_manifest(target, Bundle.open(tiny_bundle).manifest)
+    return target

@@ -112,8 +112,19 @@ def _sysctl(key: str) -> str:
 
 def _threads() -> int:
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        allowed = len(os.sched_getaffinity(0))
+    else:
+        allowed = os.cpu_count() or 1
+    return max(1, min(allowed, _quota() or allowed))
+
+
+def _quota(file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int | None:
+    """Processors' worth of time that a container may use; threads beyond it wait for each other."""
+    try:
+        quota, period = file.read_text(encoding="ascii").split()
+        return -(-int(quota) // int(period))
+    except (OSError, ValueError):  # no such limit, or none set ("max")
+        return None
 
 
 def _memory() -> int | None:

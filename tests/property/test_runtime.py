@@ -53,7 +53,7 @@ def test_order(analyzer, pairs, data):
 def test_batch_size(analyzer, pairs, budget):
     expected = scores(analyzer, pairs)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "TOKEN_BUDGET", budget)
+        patch.setattr(module, "token_budget", lambda engine: budget)
         found = scores(analyzer, pairs)
     np.testing.assert_allclose(found, expected, atol=TOLERANCE)
 

@@ -58,3 +58,15 @@ def test_mac(monkeypatch):
     monkeypatch.setattr(machine.platform, "system", lambda: "Darwin")
     monkeypatch.setattr(machine, "_sysctl", lambda key: answers.get(key, ""))
     assert machine._cpu() == ("Apple M9", frozenset({"asimddp"}))
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [("max 100000\n", None), ("200000 100000\n", 2), ("150000 100000\n", 2), ("", None)],
+)
+def test_a_container_may_use_less(tmp_path, monkeypatch, content, expected):
+    (tmp_path / "cpu.max").write_text(content)
+    assert machine._quota(tmp_path / "cpu.max") == expected
+    assert machine._quota(tmp_path / "missing") is None
+    monkeypatch.setattr(machine, "_quota", lambda: 1)
+    assert machine._threads() == 1

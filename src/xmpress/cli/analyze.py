@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xmpress.cli.console import emit_json, out, progress, say, warn
-from xmpress.cli.options import Encoding, Tasks, Threads, split_names
+from xmpress.cli.options import Encoding, Engine, Tasks, Threads, split_names
 from xmpress.errors import DataError
 
 if TYPE_CHECKING:
     from xmpress.data.readers import Chunk
 
-CHUNK_ROWS = 2_000
-"""Small, so that progress shows and little is in memory; batches are cut by tokens anyway."""
+CHUNK_ROWS = 4_096
+"""Few enough that progress shows and little is in memory, enough that texts of like length and
+equal texts find each other."""
 
 
 def analyze(
@@ -73,6 +74,7 @@ def analyze(
         bool, typer.Option("--json", help="Write the summary as JSON instead of tables.")
     ] = False,
     encoding: Encoding = "utf-8",
+    engine: Engine = "auto",
     threads: Threads = None,
 ) -> None:
     """Predict sentiment, emotion and the other tasks of feedback in a file.
@@ -95,26 +97,28 @@ def analyze(
 
     chunks = _chunks(inputs, encoding)
     first = next(chunks)
-    analyzer = load(model, threads=threads)
+    analyzer = load(model, engine=engine, threads=threads)
     chosen = analyzer.tasks.select(split_names(tasks) or analyzer.tasks.names)
     roles = {"text": text, "lang": lang, "context": context}
-    summary, preview, renamed = Summary(chosen), Preview(chosen, rows), {}
+    columns = _columns(first, roles)
+    names = prediction_columns(first.table.column_names, chosen, probabilities=probabilities)
+    summary, preview = Summary(chosen), Preview(chosen, rows)
     with ExitStack() as stack:
         advance = stack.enter_context(progress("analyze"))
         writer = stack.enter_context(TableWriter(out_path)) if out_path else None
-        for chunk in itertools.chain([first], chunks):
-            columns = _columns(chunk, roles)
-            names = prediction_columns(
-                chunk.table.column_names, chosen, probabilities=probabilities
+        # Closed before the writer, so that nothing runs any more when the file is put in place.
+        parts = stack.enter_context(
+            closing(
+                analyzer.analyze_tables(
+                    (chunk.table for chunk in itertools.chain([first], chunks)),
+                    text=columns["text"] or text,
+                    context=columns["context"],
+                    tasks=chosen.names,
+                    probabilities=probabilities,
+                )
             )
-            renamed.update({usual: name for usual, name in names.items() if name != usual})
-            table = analyzer.analyze_table(
-                chunk.table,
-                text=columns["text"] or text,
-                context=columns["context"],
-                tasks=chosen.names,
-                probabilities=probabilities,
-            )
+        )
+        for table in parts:
             if writer:
                 writer.write(table)
             predictions = {task.name: column(table, names[task.name]) for task in chosen}
@@ -122,7 +126,8 @@ def analyze(
             summary.add(predictions, langs)
             if not out_path:
                 preview.add(column(table, columns["text"] or text), langs, predictions)
-            advance(len(chunk))
+            advance(table.num_rows)
+    renamed = {usual: name for usual, name in names.items() if name != usual}
     for usual, name in renamed.items():
         if not usual.endswith("_confidence"):
             warn(f"there is a column '{usual}' already; the prediction is named '{name}'")

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from xmpress.cli.console import say, size_text
 from xmpress.cli.extras import need
-from xmpress.cli.options import OutDirectory, Overwrite
+from xmpress.cli.options import OutDirectory, Overwrite, split_names
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="A model directory.", show_default=False)],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A model directory; with --to openvino or triton also a bundle.",
+            show_default=False,
+        ),
+    ],
     out_dir: OutDirectory,
     to: Annotated[
-        Literal["onnx", "triton"],
-        typer.Option(help="What it runs on: onnx, a bundle; triton, a repository of that server."),
+        str,
+        typer.Option(
+            metavar="ENGINE,...",
+            help="What the bundle runs on: onnx, openvino, torch (for GPUs); or several, of which "
+            "the fastest is taken where it runs. Or triton: a model repository for that server.",
+        ),
     ] = "onnx",
     name: Annotated[
         str | None,
@@ -31,30 +41,44 @@ def export(
 ) -> None:
     """Make a bundle of a model directory: one graph with one output per task.
 
-    The graph is compared with the model, task by task, before anything is written.
+    The graph is compared with the model, task by task, before anything is written. Of a bundle,
+    quantized or not, --to openvino makes one that OpenVINO runs too.
 
-    Example:
+    Examples:
       xmpress export runs/student --to onnx -o runs/student-bundle
+      xmpress export runs/student --to onnx,openvino -o runs/student-bundle
+      xmpress export runs/student-int8 --to openvino -o runs/student-int8-both
+      xmpress export runs/student-int8 --to triton -o models
     """
     need("train", "xmpress export")
     from xmpress.cli.info import validation_summary
-    from xmpress.export import export_bundle
-    from xmpress.runtime.bundle import Bundle
+    from xmpress.errors import UsageError
+    from xmpress.export import add_openvino, export_bundle
+    from xmpress.runtime.bundle import MANIFEST, Bundle
     from xmpress.zoo import resolve
 
     source = resolve(model)
     if to == "triton":
         _to_triton(source, out_dir, name=name, version=version, overwrite=overwrite)
         return
-    path = export_bundle(
-        source,
-        out_dir,
-        to=to,
-        name=name,
-        version=version,
-        scorecard=validation_summary(source),
-        overwrite=overwrite,
-    )
+    engines = split_names(to) or []
+    if (source / MANIFEST).is_file():
+        if engines != ["openvino"] or name or version != "1":
+            raise UsageError(
+                f"{source} is a bundle, which keeps its name and version: --to openvino alone adds "
+                "to it; anything else is exported from a model directory"
+            )
+        path = add_openvino(source, out_dir, overwrite=overwrite)
+    else:
+        path = export_bundle(
+            source,
+            out_dir,
+            to=engines,
+            name=name,
+            version=version,
+            scorecard=validation_summary(source),
+            overwrite=overwrite,
+        )
     say(f"wrote {path} ({size_text(Bundle.open(path).size)})")
     say(f"next: xmpress analyze comments.csv -m {path}")
 

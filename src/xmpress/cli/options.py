@@ -11,7 +11,23 @@ Json = Annotated[bool, typer.Option("--json", help="Write the result as JSON.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 Threads = Annotated[
     int | None,
-    typer.Option("--threads", min=1, help="CPU threads; all by default.", show_default=False),
+    typer.Option(
+        "--threads",
+        envvar="XMPRESS_THREADS",
+        min=1,
+        help="CPU threads; by default one per core.",
+        show_default=False,
+    ),
+]
+Engine = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        envvar="XMPRESS_ENGINE",
+        metavar="ENGINE",
+        help="What runs a bundle: onnx, openvino or torch; auto takes the fastest here "
+        "(xmpress doctor -m MODEL).",
+    ),
 ]
 Sets = Annotated[
     list[str] | None,

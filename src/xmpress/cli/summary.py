@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -46,20 +47,21 @@ class Summary:
         present = [row for row, value in enumerate(first) if value is not None]
         self.rows += len(present)
         self.blank += len(first) - len(present)
+        by_language: dict[str, list[int]] = {}
+        if langs is not None:
+            for row in present:
+                by_language.setdefault(langs[row] or "und", []).append(row)
         for task in self.tasks:
             values = predictions[task.name]
-            for row in present:
-                labels = values[row] if task.multi else (values[row],)
-                self._labels[task.name].update(labels)
-                if langs is not None:
-                    self._of_language(langs[row])[task.name].update(labels)
-        if langs is not None:
-            self._rows.update(langs[row] or "und" for row in present)
+            self._labels[task.name].update(_labels(task, values, present))
+            for lang, rows in by_language.items():
+                self._of_language(lang)[task.name].update(_labels(task, values, rows))
+        self._rows.update({lang: len(rows) for lang, rows in by_language.items()})
 
-    def _of_language(self, lang: str | None) -> dict[str, Counter[str]]:
-        return self._languages.setdefault(
-            lang or "und", {task.name: Counter() for task in self.tasks}
-        )
+    def _of_language(self, lang: str) -> dict[str, Counter[str]]:
+        if lang not in self._languages:
+            self._languages[lang] = {task.name: Counter() for task in self.tasks}
+        return self._languages[lang]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: counts by task and label, and the same by language."""
@@ -129,3 +131,9 @@ class Summary:
         ((label, count),) = counts.most_common(1)
         text = label_text(label)
         return text.append(f" {count / self._rows[lang]:.0%}", "dim") if with_share else text
+
+
+def _labels(task: Task, values: Sequence[Any], rows: Sequence[int]) -> Iterable[str]:
+    """Every label of some rows."""
+    found = (values[row] for row in rows)
+    return chain.from_iterable(found) if task.multi else found

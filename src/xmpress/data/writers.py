@@ -11,20 +11,24 @@ import json
 import math
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import datetime, time
 from pathlib import Path
+from queue import Full, Queue
 from types import TracebackType
 from typing import IO, Any, Protocol, Self
 
 import numpy as np
-from arro3.core import DataType, Table
+from arro3.core import DataType, RecordBatch, RecordBatchReader, Schema, Table
 
 from xmpress.data.arrow import column
 from xmpress.data.files import atomic_path
 from xmpress.data.readers import STDIN, format_of
 from xmpress.errors import DataError, UsageError
 
+_ROW_GROUP = 131_072
+"""Rows that are in memory, compressed, before they are written."""
 _CELL_LIMIT = 32_767
 _SHEET_LIMIT = 1_048_576
 
@@ -33,8 +37,8 @@ class TableWriter:
     r"""Writes tables of the same columns, one after the other, to one file.
 
     The format follows from the suffix; ``-`` writes JSONL to standard output. Use it as a context
-    manager: the file appears under its name when the block ends without an error. CSV, TSV and
-    JSONL are streamed; Parquet and XLSX are collected in memory first.
+    manager: the file appears under its name when the block ends without an error. CSV, TSV,
+    JSONL and Parquet are streamed; XLSX is collected in memory first.
 
     Raises:
         DataError: if the suffix is not known, the folder cannot be written to, or a table does not
@@ -97,7 +101,9 @@ class TableWriter:
 
     def _open(self, place: Path, stack: ExitStack) -> _Sink:
         if self._format == "parquet":
-            return _Parquet(place, self.path)
+            parquet = _Parquet(place, self.path)
+            stack.callback(parquet.close)
+            return parquet
         if self._format == "xlsx":
             return _Workbook(place, self.path)
         file = stack.enter_context(_create(place, packed=self.path.suffix.lower() == ".gz"))
@@ -151,30 +157,58 @@ class _JsonLines:
 
 
 class _Parquet:
+    """Streams: a thread of the library takes the batches as they come, one waiting at most."""
+
     def __init__(self, place: Path, path: Path) -> None:
         self._place = place
         self._path = path
-        self._tables: list[Table] = []
+        self._schema: Schema | None = None
+        self._batches: Queue[RecordBatch | None] = Queue(maxsize=1)
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="xmpress-parquet")
+        self._written: Future[None] | None = None
 
     def write(self, table: Table) -> None:
-        self._tables.append(table)
-        first = self._tables[0].schema
+        if self._schema is None or self._written is None:
+            self._schema = table.schema
+            self._written = self._pool.submit(self._drain, self._schema)
         for name in table.column_names:
-            if table.schema.field(name).type != first.field(name).type:
+            if table.schema.field(name).type != self._schema.field(name).type:
                 raise DataError(
                     f"{self._path}: column '{name}' is {table.schema.field(name).type} in one "
-                    f"input and {first.field(name).type} in another; write CSV or JSONL, or the "
-                    "inputs one by one"
+                    f"input and {self._schema.field(name).type} in another; write CSV or JSONL, or "
+                    "the inputs one by one"
                 )
+        for batch in table.to_batches():
+            self._put(batch.with_schema(self._schema))
+        if self._written.done():
+            self._written.result()  # it has failed
 
-    def finish(self) -> None:
+    def _put(self, batch: RecordBatch | None) -> None:
+        while self._written is not None and not self._written.done():
+            try:
+                self._batches.put(batch, timeout=1)
+            except Full:
+                continue  # it is still at work, or has failed just now
+            break
+
+    def _drain(self, schema: Schema) -> None:
         from arro3.io import write_parquet
 
-        if self._tables:
-            schema = self._tables[0].schema
-            batches = [batch for table in self._tables for batch in table.to_batches()]
-            whole = Table.from_batches([b.with_schema(schema) for b in batches], schema=schema)
-            write_parquet(whole, self._place, compression="zstd(3)")
+        stream = RecordBatchReader.from_batches(schema, iter(self._batches.get, None))
+        try:
+            write_parquet(stream, self._place, compression="zstd(3)", max_row_group_size=_ROW_GROUP)
+        except Exception as error:  # the library raises the bare class
+            raise DataError(f"{self._path} cannot be written: {error}") from error
+
+    def finish(self) -> None:
+        if self._written is not None:
+            self._put(None)
+            self._written.result()
+
+    def close(self) -> None:
+        """End the thread, whatever has been written."""
+        self._put(None)
+        self._pool.shutdown()
 
 
 class _Workbook:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ from xmpress.data.files import atomic_dir, sha256
 from xmpress.errors import UsageError
 from xmpress.export.check import TOLERANCE, check_graph
 from xmpress.export.graph import OPSET, export_onnx
+from xmpress.export.openvino import convert_openvino
 from xmpress.machine import this_machine
-from xmpress.modeling.artefact import LoadedModel, load_model
+from xmpress.modeling.artefact import REQUIRED, LoadedModel, load_model
+from xmpress.runtime.batching import INPUTS
 from xmpress.runtime.bundle import TOKENIZER, Manifest, write_manifest
-from xmpress.runtime.engines import open_engine
+from xmpress.runtime.engines import ENGINES, open_engine
 
-TARGETS = ("onnx",)
+TARGETS = tuple(ENGINES)
 LOCK_FILE = "recipe.lock.yaml"
 
 
@@ -25,7 +28,7 @@ def export_bundle(
     model: LoadedModel | str | Path,
     out: str | Path,
     *,
-    to: str = "onnx",
+    to: str | Sequence[str] = "onnx",
     name: str | None = None,
     version: str = "1",
     opset: int = OPSET,
@@ -39,7 +42,7 @@ def export_bundle(
     Args:
         model: a model directory, or one that is loaded.
         out: the bundle's directory; complete or not there at all.
-        to: the engine that will run it: ``onnx``.
+        to: the engine that will run it, or several: ``onnx``, ``openvino``, ``torch`` (for GPUs).
         name: the model's name; by default that of its directory.
         version: the model's version.
         opset: ONNX operator set.
@@ -57,15 +60,22 @@ def export_bundle(
         UsageError: if ``to`` is not known, ``out`` holds the model itself, or it exists and
             ``overwrite`` is false.
     """
-    if to not in TARGETS:
-        raise UsageError(f"cannot export to '{to}'; expected one of {', '.join(TARGETS)}")
+    targets = [to] if isinstance(to, str) else list(to)
+    unknown = [engine for engine in targets if engine not in TARGETS]
+    if unknown or not targets:
+        raise UsageError(
+            f"cannot export to '{', '.join(unknown)}'; expected one of {', '.join(TARGETS)}"
+        )
     loaded = model if isinstance(model, LoadedModel) else load_model(model)
     if loaded.path.resolve().is_relative_to(Path(out).resolve()):
         raise UsageError(f"the bundle cannot replace {out}, where the model itself is")
     with atomic_dir(out, overwrite=overwrite) as target:
-        (target / to).mkdir()
-        inputs = export_onnx(loaded, target / to / "model.onnx", opset=opset)
-        differences = check_graph(open_engine(target, to), loaded, inputs, tolerance=tolerance)
+        inputs = _write_graphs(loaded, target, targets, opset=opset)
+        differences = {
+            engine: check_graph(open_engine(target, engine), loaded, inputs, tolerance=tolerance)
+            for engine in targets
+            if engine != "torch"  # the model itself
+        }
         shutil.copyfile(loaded.path / TOKENIZER, target / TOKENIZER)
         if (loaded.path / LOCK_FILE).is_file():
             shutil.copyfile(loaded.path / LOCK_FILE, target / LOCK_FILE)
@@ -82,7 +92,7 @@ def export_bundle(
             opset=opset,
             checked_on={
                 **this_machine().to_dict(),
-                "largest_difference": differences,
+                "largest_difference": _largest(differences.values()),
                 "tolerance": tolerance,
             },
             provenance={**_provenance(loaded), **(provenance or {})},
@@ -90,6 +100,35 @@ def export_bundle(
         )
         write_manifest(target, manifest)
     return Path(out)
+
+
+def _write_graphs(
+    model: LoadedModel, target: Path, engines: Sequence[str], *, opset: int
+) -> list[str]:
+    """Write each engine's folder; gives the graph's inputs."""
+    inputs = list(INPUTS if model.model.uses_token_types else INPUTS[:2])
+    for engine in engines:
+        (target / engine).mkdir(exist_ok=True)
+    if "torch" in engines:
+        for name in REQUIRED:
+            shutil.copyfile(model.path / name, target / "torch" / name)
+    if not {"onnx", "openvino"} & set(engines):
+        return inputs
+    with tempfile.TemporaryDirectory() as folder:
+        graph = (target / "onnx" if "onnx" in engines else Path(folder)) / "model.onnx"
+        inputs = export_onnx(model, graph, opset=opset)
+        if "openvino" in engines:
+            convert_openvino(graph, target / "openvino" / "model.xml")
+    return inputs
+
+
+def _largest(differences: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Per task the largest of several engines' differences."""
+    largest: dict[str, float] = {}
+    for found in differences:
+        for task, value in found.items():
+            largest[task] = max(value, largest.get(task, 0.0))
+    return largest
 
 
 def _provenance(model: LoadedModel) -> dict[str, Any]:

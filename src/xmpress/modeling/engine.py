@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from xmpress.errors import EngineError, ModelError
 from xmpress.modeling.artefact import load_model
@@ -38,29 +39,26 @@ class TorchEngine:
         if self.device.type == "cpu":
             torch.set_num_threads(max(1, threads // streams))
         try:
-            model = load_model(folder).model
-            self._model = model.to(device=self.device, dtype=_precision(self.device)).eval()
+            loaded = load_model(folder)
+            network: nn.Module = loaded.model
+            self._model = network.to(self.device, _precision(self.device)).eval()
         except (ModelError, RuntimeError) as error:
             raise EngineError(f"{folder} cannot be loaded: {error}") from error
-        self.outputs = tuple(model.config.task_set.names)
+        self.outputs = loaded.tasks.names
 
-    @torch.inference_mode()
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, FloatArray]:
         """Score one padded batch."""
         try:
-            output = self._model(
-                **{
-                    name: torch.from_numpy(values).to(self.device, non_blocking=True)
-                    for name, values in inputs.items()
-                }
-            )
-            # One copy off the GPU for all tasks, which waits for what is computed there.
-            scores = torch.cat([output.logits[name] for name in self.outputs], dim=1)
-            flat = scores.float().cpu().numpy()
-        except RuntimeError as error:
+            with torch.inference_mode():
+                tensors = {n: torch.from_numpy(v).to(self.device) for n, v in inputs.items()}
+                logits = self._model(**tensors).logits
+                # One copy off the GPU for all tasks, which waits for what is computed there.
+                flat = torch.cat([logits[name] for name in self.outputs], dim=1).float().cpu()
+        except Exception as error:  # torch and the encoders raise many kinds
             raise EngineError(f"torch failed: {error}") from error
-        ends = np.cumsum([output.logits[name].shape[1] for name in self.outputs])
-        return dict(zip(self.outputs, np.split(flat, ends[:-1], axis=1), strict=True))
+        ends = np.cumsum([logits[name].shape[1] for name in self.outputs])
+        scores = np.split(flat.numpy(), ends[:-1], axis=1)
+        return dict(zip(self.outputs, scores, strict=True))
 
 
 def _precision(device: torch.device) -> torch.dtype:

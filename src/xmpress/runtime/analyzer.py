@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar, cast
@@ -181,7 +181,7 @@ class Analyzer:
         context: str | None = None,
         tasks: Sequence[str] | None = None,
         probabilities: bool = False,
-    ) -> Iterator[Table]:
+    ) -> Generator[Table, None, None]:
         """Append predictions to tables one after the other, such as the chunks of a large file.
 
         The next table is read (in a thread) and tokenised while this one runs, and only few are in

@@ -179,6 +179,44 @@ def test_ctrl_c_leaves_no_file(run, feedback, tiny_bundle, tmp_path, monkeypatch
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Analyzer, "analyze_table", interrupted)
+    monkeypatch.setattr(Analyzer, "_run", interrupted)
     assert run("analyze", feedback, "-m", tiny_bundle, "-o", tmp_path / "out.csv").code == 130
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
+def test_ctrl_c_in_the_middle_leaves_no_file(
+    run, write_csv, tiny_bundle, tmp_path, monkeypatch, suffix
+):
+    from xmpress.data.writers import TableWriter
+
+    monkeypatch.setattr("xmpress.cli.analyze.CHUNK_ROWS", 10)
+    path = write_csv("many.csv", "text", *([f"text {i}"] for i in range(100)))
+    written = []
+    write = TableWriter.write
+
+    def interrupted(self, table):
+        written.append(table.num_rows)
+        if len(written) == 4:
+            raise KeyboardInterrupt
+        write(self, table)
+
+    monkeypatch.setattr(TableWriter, "write", interrupted)
+    assert run("analyze", path, "-m", tiny_bundle, "-o", tmp_path / f"out.{suffix}").code == 130
+    assert sum(written) == 40
+    assert [p.name for p in tmp_path.iterdir()] == ["many.csv"]
+
+
+def test_a_corrupt_row_far_down_leaves_no_file(fails, tiny_bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr("xmpress.cli.analyze.CHUNK_ROWS", 10)
+    path = tmp_path / "in.csv"
+    path.write_text("id,text\n" + "".join(f"{i},fine\n" for i in range(50)) + "51,a,b,c\n")
+    message = fails("analyze", path, "-m", tiny_bundle, "-o", tmp_path / "out.parquet").err
+    assert "row 51" in message
+    assert [p.name for p in tmp_path.iterdir()] == ["in.csv"]
+
+
+def test_the_engine_can_be_named(run, fails, feedback, tiny_bundle):
+    assert run("analyze", feedback, "-m", tiny_bundle, "--engine", "onnx", "--json").code == 0
+    message = fails("analyze", feedback, "-m", tiny_bundle, "--engine", "openvino").err
+    assert "has no graph for engine 'openvino' (it has: onnx)" in message

@@ -16,7 +16,8 @@ def test_report(run):
     report = run("doctor", "--json").json
     assert report["xmpress"] == xmpress.__version__
     assert report["machine"]["threads"] >= 1
-    assert report["engines"] == {"onnx": True}
+    assert set(report["engines"]) == {"onnx", "openvino", "torch"}
+    assert report["engines"]["onnx"]
     assert None not in report["base"].values()
     assert len(report["base"]) == len(PROJECT["dependencies"])
 
@@ -26,6 +27,17 @@ def test_shown(run):
     assert outcome.code == 0
     for part in ("xmpress", "python", "processor", "int8", "[train]", "engines", "zoo"):
         assert part in outcome.out
+
+
+def test_the_engines_of_a_bundle_are_measured(run, tiny_bundle, monkeypatch, tmp_path):
+    monkeypatch.setenv("XMPRESS_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("xmpress.runtime.engines.selection.SECONDS", 0.01)
+    speed = run("doctor", "-m", tiny_bundle, "--threads", 1, "--json").json["speed"]
+    assert speed["taken"] == "onnx"
+    assert speed["texts_per_second"]["onnx"] > 0
+    shown = run("doctor", "-m", tiny_bundle, "--threads", 1).out
+    assert "texts/s" in shown
+    assert "taken" in shown
 
 
 def test_what_is_missing_and_how_to_get_it(run, monkeypatch, tmp_path):

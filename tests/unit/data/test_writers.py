@@ -1,4 +1,6 @@
 import json
+import random
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -138,3 +140,39 @@ def test_where_it_cannot_write_it_says_so_at_once(tmp_path: Path) -> None:
         TableWriter(tmp_path / "no" / "a.csv").__enter__()
     with pytest.raises(UsageError, match="with block"):
         TableWriter(tmp_path / "a.csv").write(to_table({"text": ["a"]}))
+
+
+def test_parquet_is_written_as_it_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xmpress.data.writers._ROW_GROUP", 10)
+    with TableWriter(tmp_path / "a.parquet") as writer:
+        for _ in range(10):
+            writer.write(to_table({"text": [random.randbytes(5_000).hex() for _ in range(10)]}))
+        (unfinished,) = tmp_path.iterdir()
+        assert unfinished.stat().st_size > 100_000
+    assert read_table(tmp_path / "a.parquet").num_rows == 100
+    assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
+
+
+@pytest.mark.parametrize("tables", [0, 1, 3])
+def test_an_interrupted_parquet_leaves_nothing(tmp_path: Path, tables: int) -> None:
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt), TableWriter(tmp_path / "a.parquet") as writer:
+        for _ in range(tables):
+            writer.write(to_table(ROWS))
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+    assert threading.active_count() == before
+
+
+def test_a_parquet_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: Any, **kwargs: Any) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("arro3.io.write_parquet", full)
+    with (
+        pytest.raises(DataError, match=r"a\.parquet cannot be written: no space left"),
+        TableWriter(tmp_path / "a.parquet") as writer,
+    ):
+        for _ in range(5):
+            writer.write(to_table(ROWS))
+    assert list(tmp_path.iterdir()) == []

@@ -3,6 +3,7 @@ import pytest
 from xmpress.errors import ExportError, ModelError, UsageError
 from xmpress.export import export_bundle
 from xmpress.modeling import load_model
+from xmpress.runtime.analyzer import Analyzer
 from xmpress.runtime.bundle import Bundle
 
 
@@ -64,6 +65,30 @@ def test_what_is_said_about_it(quick, tiny_model_dir, tmp_path):
 def test_unknown_target(tiny_model_dir, tmp_path):
     with pytest.raises(UsageError, match="cannot export to 'tflite'; expected one of onnx"):
         export_bundle(tiny_model_dir, tmp_path / "bundle", to="tflite")
+
+
+def test_several_engines(quick, tiny_model_dir, tmp_path):
+    pytest.importorskip("openvino")
+    engines = ["onnx", "openvino", "torch"]
+    bundle = Bundle.open(export_bundle(tiny_model_dir, tmp_path / "bundle", to=engines))
+    assert {name.split("/")[0] for name in bundle.manifest.files if "/" in name} == set(engines)
+    assert 0 < max(bundle.manifest.checked_on["largest_difference"].values()) <= 1e-4
+    analyses = [Analyzer(bundle, engine=e, threads=1).analyze("great staff")[0] for e in engines]
+    assert len({str(analysis) for analysis in analyses}) == 1
+
+
+def test_torch_alone_needs_no_graph(tiny_model_dir, tmp_path):
+    bundle = Bundle.open(export_bundle(tiny_model_dir, tmp_path / "bundle", to="torch"))
+    assert {name for name in bundle.manifest.files if "/" in name} == {
+        "torch/config.json",
+        "torch/model.safetensors",
+        "torch/tokenizer.json",
+    }
+    assert bundle.manifest.checked_on["largest_difference"] == {}
+    expected = load_model(tiny_model_dir).logits(["great", "trop d'attente"])
+    found = Analyzer(bundle, threads=1).logits(["great", "trop d'attente"])
+    for task in expected:
+        assert abs(found[task] - expected[task]).max() < 1e-5
 
 
 def test_an_existing_directory_is_kept_unless_told(quick, tiny_model_dir, tmp_path):

@@ -218,3 +218,58 @@ def test_any_name_of_a_column(analyzer):
 def test_unknown_task(analyzer):
     with pytest.raises(TaskError, match="there is no task 'mood'"):
         analyzer.analyze_table(arrow(text=["a"]), tasks=["mood"])
+
+
+def test_tables_one_after_the_other(analyzer):
+    tables = [arrow(text=["great", None]), arrow(text=["bad", "great", ""])]
+    found = list(analyzer.analyze_tables(tables, probabilities=True))
+    for part, table in zip(found, tables, strict=True):
+        whole = analyzer.analyze_table(table, probabilities=True)
+        assert part.schema == whole.schema
+        assert column(part, "sentiment") == column(whole, "sentiment")
+        assert column(part, "emotion") == column(whole, "emotion")
+
+
+def test_tables_are_read_as_they_are_needed(analyzer):
+    read = []
+
+    def tables():
+        for n in range(100):
+            read.append(n)
+            yield arrow(text=[f"text {n}"])
+
+    parts = analyzer.analyze_tables(tables(), tasks=["sentiment"])
+    assert column(next(parts), "text") == ["text 0"]
+    assert len(read) < 5
+    parts.close()
+    assert len(read) < 5
+
+
+def test_a_bad_row_far_down_is_named_by_its_number(analyzer):
+    tables = [arrow(text=["fine"] * 3), arrow(text=[7, 8])]
+    with pytest.raises(DataError, match="row 4, column text: expected text, found int 7"):
+        list(analyzer.analyze_tables(tables))
+
+
+def test_strange_texts_in_a_table_keep_their_places(analyzer):
+    texts = [
+        "",
+        "x" * 1_000_000,
+        "\u202eright\u202c",
+        None,
+        "שירות 很慢 и дорого",
+        " ",
+        "a\x00b",
+    ] * 40
+    found = analyzer.analyze_table(arrow(text=texts))
+    assert column(found, "text") == texts
+    labels = column(found, "sentiment")
+    assert labels == labels[:7] * 40
+    assert [label is None for label in labels[:7]] == [True, False, False, True, False, True, False]
+
+
+def test_ten_thousand_blank_rows(analyzer, monkeypatch):
+    monkeypatch.setattr(analyzer._engine, "run", None)  # nothing is left to run
+    found = analyzer.analyze_table(arrow(text=[""] * 10_000 + [None] * 10_000))
+    assert column(found, "effort") == [None] * 20_000
+    assert column(found, "emotion_confidence") == [None] * 20_000

@@ -74,9 +74,7 @@ def test_a_saved_model_can_be_the_encoder_of_the_next(tiny_model_dir, tmp_path):
     assert list(model.heads) == ["effort"]
 
 
-def test_an_encoder_in_half_precision_is_trained_in_full(
-    make, tiny_tokenizer_file, tmp_path
-):
+def test_an_encoder_in_half_precision_is_trained_in_full(make, tiny_tokenizer_file, tmp_path):
     encoder = make(ENCODERS["bert"]).encoder
     encoder.half().save_pretrained(tmp_path / "half")
     shutil.copy(tiny_tokenizer_file, tmp_path / "half")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmpress.cli.console import emit_json, out, progress, say, warn
+from xmpress.cli.console import emit_json, out, piped, progress, say, warn
 from xmpress.cli.options import Encoding, Engine, Tasks, Threads, split_names
 from xmpress.errors import DataError
 
@@ -103,7 +103,7 @@ def analyze(
     columns = _columns(first, roles)
     names = prediction_columns(first.table.column_names, chosen, probabilities=probabilities)
     summary, preview = Summary(chosen), Preview(chosen, rows)
-    with ExitStack() as stack:
+    with piped(), ExitStack() as stack:
         advance = stack.enter_context(progress("analyze"))
         writer = stack.enter_context(TableWriter(out_path)) if out_path else None
         # Closed before the writer, so that nothing runs any more when the file is put in place.

@@ -1,5 +1,7 @@
 import io
 import json
+import subprocess
+import sys
 
 import pytest
 from arro3.core import Table
@@ -220,3 +222,15 @@ def test_the_engine_can_be_named(run, fails, feedback, tiny_bundle):
     assert run("analyze", feedback, "-m", tiny_bundle, "--engine", "onnx", "--json").code == 0
     message = fails("analyze", feedback, "-m", tiny_bundle, "--engine", "openvino").err
     assert "has no graph for engine 'openvino' (it has: onnx)" in message
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
+    comments = tmp_path / "comments.jsonl"
+    comments.write_text(json.dumps({"text": "fine", "note": "x" * 1000}) + "\n")
+    comments.write_text(comments.read_text() * 2_000)
+    command = f"{sys.executable} -m xmpress analyze {comments} -o - | head -n 1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 1

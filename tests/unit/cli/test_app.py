@@ -12,11 +12,15 @@ from xmpress.errors import DataError, GuardError, Problem, UsageError
 
 VERBS = [
     "analyze",
+    "score",
+    "serve",
     "train",
+    "pretrain",
     "compress",
     "export",
     "demo",
     "evaluate",
+    "benchmark",
     "info",
     "doctor",
     "data check",

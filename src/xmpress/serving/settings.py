@@ -46,18 +46,25 @@ class ModelSpec:
             >>> spec.name, spec.version, spec.path == Path(folder)
             ('student', '3', True)
         """
-        rest, name, version = text, None, None
+        name = None
+        path, version = _without_version(text)
         # A folder may have either sign in its name.
-        if not Path(rest).is_dir() and "=" in rest:
-            name, _, rest = rest.partition("=")
-        if not Path(rest).is_dir() and "@" in rest:
-            rest, _, version = rest.rpartition("@")
+        if not Path(path).is_dir() and "=" in text:
+            name, _, rest = text.partition("=")
+            path, version = _without_version(rest)
         for what, value in (("name", name), ("version", version)):
             if value is not None and not NAME.fullmatch(value):
                 raise UsageError(
                     f"'{text}' has the {what} '{value}'; expected letters, digits, '_', '.', '-'"
                 )
-        return cls(resolve(rest), name, version)
+        return cls(resolve(path), name, version)
+
+
+def _without_version(text: str) -> tuple[str, str | None]:
+    if Path(text).is_dir() or "@" not in text:
+        return text, None
+    path, _, version = text.rpartition("@")
+    return path, version
 
 
 class ServeSettings(BaseModel):

@@ -55,7 +55,8 @@ def test_a_large_request_is_not_starved_by_small_ones():
     for number in range(10):
         fill(queue, number, [10])
         taken += [item.owner for item in queue.take()]
-    assert taken.count("large") == 5
+    # Ten requests share the engine with it: it gets its turn among them, not after them.
+    assert taken.count("large") == 4
 
 
 def test_texts_of_like_length_come_together():

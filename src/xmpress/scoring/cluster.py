@@ -61,9 +61,10 @@ def score_on_ray(
     if begun:
         try:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except Exception as error:  # Ray raises many kinds, the bare class too
+            ray.shutdown()
             raise UsageError(
-                f"there is no Ray cluster at '{address}' ({error}); 'local' starts one here"
+                f"there is no Ray cluster at '{address}': {error}; 'local' starts one here"
             ) from error
     try:
         yield from _score(ray, works, bundle, plan, threads)
@@ -93,7 +94,7 @@ def _score(
     }
     # A node that goes away takes its actor along: it begins again elsewhere, and its windows too.
     remote = ray.remote(num_cpus=each, max_restarts=-1, max_task_retries=3)(Actor)
-    sent = ray.put(files)
+    sent = ray.put(files)  # kept until the end, for actors that begin again
     actors = [remote.remote(sent, plan.model_dump_json(), each) for _ in range(cpus // each)]
     for found in ray.get([actor.versions.remote() for actor in actors]):
         if found != plan.versions:

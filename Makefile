@@ -16,7 +16,7 @@ demo: $(VENV)/.installed    ## train, compress and use a small model on bundled 
 	$(BIN)/xmpress demo -o xmpress-demo
 
 test: check      ## check, then every test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 check: $(VENV)/.installed   ## style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -187,12 +187,12 @@ class Recipe(_Section):
 
     def to_yaml(self) -> str:
         """The inverse of `from_yaml`; keys that are left out or null do not appear."""
-        return yaml.safe_dump(
-            self.model_dump(mode="json", exclude_none=True),
-            sort_keys=False,
-            allow_unicode=True,
-            width=100,
-        )
+        content = self.model_dump(mode="json", exclude_none=True)
+        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+        if "\x85" in text:
+            # The library writes this sign as it is, but reads it as the end of a line.
+            text = yaml.safe_dump(content, sort_keys=False, width=100)
+        return text
 
     @classmethod
     def from_yaml(cls, text: str, *, where: str = "recipe", check: bool = True) -> Self:

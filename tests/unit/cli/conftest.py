@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from xmpress.cli import console
 from xmpress.cli.app import main
 
 ROOT = Path(__file__).parents[3]
@@ -32,6 +33,9 @@ Run = Callable[..., Outcome]
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Call ``xmpress`` with arguments; gives exit code and output."""
     monkeypatch.setenv("COLUMNS", "120")
+    for side in (console.out, console.err):
+        # Made while another COLUMNS may have held.
+        monkeypatch.setattr(side, "_width", None)
 
     def call(*arguments: Any) -> Outcome:
         capsys.readouterr()

@@ -184,3 +184,9 @@ def test_a_fallback_takes_the_parameters_and_replaces_some() -> None:
 def test_a_wrong_fallback_is_told_by_its_place(fallback: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         Recipe.from_yaml(f"name: a\npasses: [quantize: {{fallback: {fallback}}}]")
+
+
+def test_signs_that_yaml_takes_for_a_line_end_survive() -> None:
+    recipe = Recipe.from_yaml('name: a\ndata: "x\\u0085y"\npasses: [quantize]')
+    assert recipe.data == "x\x85y"
+    assert Recipe.from_yaml(recipe.to_yaml()) == recipe

@@ -24,6 +24,7 @@ TORCH_FREE = (
     "xmpress.runtime",
     "xmpress.runtime.analyzer",
     "xmpress.zoo",
+    "xmpress.serving.server",
     "xmpress.cli.app",
 )
 HEAVY = {"torch", "transformers", "accelerate", "sklearn", "onnx", "datasets", "pandas"}

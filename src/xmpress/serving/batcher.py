@@ -17,7 +17,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from xmpress.errors import EngineError
 from xmpress.runtime.cache import Pair
 from xmpress.runtime.engines import Engine, token_budget
 from xmpress.serving.codec import Codec
@@ -184,7 +183,11 @@ class Batcher:
         while part := self._next_part():
             pairs = [job.pairs[row] for job, row in part]
             started = time.perf_counter()
-            encoded = self._codec.encode(pairs)
+            try:
+                encoded = self._codec.encode(pairs)
+            except Exception as error:  # it belongs to these requests, not to this thread
+                self._fail([job for job, _ in part], error)
+                continue
             self._observer.tokenised(len(pairs), time.perf_counter() - started)
             ids = encoded.ids
             types: Sequence[Any] = encoded.type_ids or [None] * len(part)
@@ -216,12 +219,12 @@ class Batcher:
 
     def _run(self, engine: Engine) -> None:
         while batch := self._next_batch():
-            inputs, tokens, padded = self._codec.inputs(batch)
             started = time.perf_counter()
             try:
+                inputs, tokens, padded = self._codec.inputs(batch)
                 rows = self._codec.rows(engine.run(inputs))
-            except EngineError as error:
-                self._fail(batch, error)
+            except Exception as error:  # it belongs to these requests, not to this thread
+                self._fail([item.owner for item in batch], error)
                 continue
             seconds = time.perf_counter() - started
             self._observer.ran(len(batch), tokens, padded, seconds)
@@ -256,10 +259,11 @@ class Batcher:
         for job in done:
             job.finish()
 
-    def _fail(self, batch: Sequence[Waiting[Job]], error: EngineError) -> None:
+    def _fail(self, owners: Sequence[Job], error: Exception) -> None:
+        """Give up requests; ``owners`` has one for each text that was being worked on."""
+        failed = set(owners)
         with self._changed:
-            failed = {item.owner for item in batch}
-            self._forget(len(batch))
+            self._forget(len(owners))
             for job in failed:
                 self._drop(job)
         for job in failed:

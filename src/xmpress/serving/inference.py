@@ -131,8 +131,9 @@ async def live(service: Service, request: Request) -> Response:
 
 async def ready(service: Service, request: Request) -> Response:
     """``GET /v2/health/ready``."""
-    if service.state is not State.READY:
-        raise Refusal(503, service.state, f"the server is {service.state}")
+    if not service.ready:
+        state = service.state if service.state is not State.READY else "without an engine"
+        raise Refusal(503, "not_ready", f"the server is {state}")
     return json_response({"ready": True})
 
 

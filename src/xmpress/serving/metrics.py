@@ -102,10 +102,10 @@ class Metrics:
         return ModelMetrics(self, model)
 
     def count_labels(
-        self, model: str, tasks: TaskSet, decided: Bools, langs: Iterable[str]
+        self, model: str, version: str, tasks: TaskSet, decided: Bools, langs: Iterable[str]
     ) -> None:
         """Count the labels decided on, bool [n, S] of all tasks side by side, by language."""
-        self._labels.add(model, tasks, decided, langs)
+        self._labels.add((model, version), tasks, decided, langs)
 
     def text(self) -> bytes:
         """In Prometheus's text format."""
@@ -117,7 +117,6 @@ class ModelMetrics:
 
     def __init__(self, metrics: Metrics, model: str) -> None:
         self.texts = metrics.texts.labels(model)
-        self.queue_texts = metrics.queue_texts.labels(model)
         self.hits = metrics.cache.labels(model, "hit")
         self.misses = metrics.cache.labels(model, "miss")
         self.engine_restarts = metrics.engine_restarts.labels(model)
@@ -151,29 +150,31 @@ class _LabelCounts(Collector):
     """
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[str, str], NDArray[np.int64]] = {}
-        self._tasks: dict[str, TaskSet] = {}
+        self._counts: dict[tuple[str, str], dict[str, NDArray[np.int64]]] = {}
+        self._tasks: dict[tuple[str, str], TaskSet] = {}
 
-    def add(self, model: str, tasks: TaskSet, decided: Bools, langs: Iterable[str]) -> None:
+    def add(
+        self, model: tuple[str, str], tasks: TaskSet, decided: Bools, langs: Iterable[str]
+    ) -> None:
         if self._tasks.get(model) != tasks:
-            # A reload brought other tasks: what was counted no longer has a name.
-            self._counts = {k: v for k, v in self._counts.items() if k[0] != model}
-            self._tasks[model] = tasks
+            # New, or replaced by one of other tasks: what was counted no longer has a name.
+            self._tasks[model], self._counts[model] = tasks, {}
+        counts = self._counts[model]
         by_lang: dict[str, list[int]] = {}
         for row, lang in enumerate(langs):
             by_lang.setdefault(lang, []).append(row)
         for lang, rows in by_lang.items():
-            counts = decided[rows].sum(axis=0, dtype=np.int64)
-            self._counts[model, lang] = self._counts.get((model, lang), 0) + counts
+            counts[lang] = counts.get(lang, 0) + decided[rows].sum(axis=0, dtype=np.int64)
 
     def collect(self) -> Iterator[Metric]:
         family = CounterMetricFamily(
             "xmpress_labels",
             "Texts by predicted label, and by language where the caller gave it.",
-            labels=("model", "task", "label", "lang"),
+            labels=("model", "version", "task", "label", "lang"),
         )
-        for (model, lang), counts in list(self._counts.items()):
+        for model, by_lang in self._counts.items():
             names = [(task.name, label) for task in self._tasks[model] for label in task.labels]
-            for (task, label), count in zip(names, counts.tolist(), strict=True):
-                family.add_metric((model, task, label, lang), count)
+            for lang, counts in by_lang.items():
+                for (task, label), count in zip(names, counts.tolist(), strict=True):
+                    family.add_metric((*model, task, label, lang), count)
         yield family

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 
@@ -57,7 +58,6 @@ class ServedModel:
         self._engines = self._open_engines(settings)
         lanes = [engine for engine in self._engines for _ in range(engine.streams)]
         self.batcher = Batcher(self.codec, lanes, limit=settings.queue, observer=self.metrics)
-        self.metrics.queue_texts.set_function(lambda: self.batcher.pending)
 
     def _open_engines(self, settings: ServeSettings) -> list[EngineProcess]:
         def open_one(name: str) -> EngineProcess:
@@ -243,6 +243,11 @@ class Models:
         self._metrics.info.clear()
         for served in self._served:
             self._metrics.info.labels(served.name, served.version).set(1)
+            waiting = partial(self._pending, served.name)
+            self._metrics.queue_texts.labels(served.name).set_function(waiting)
+
+    def _pending(self, name: str) -> int:
+        return sum(served.batcher.pending for served in self._served if served.name == name)
 
 
 def manifest_digest(spec: ModelSpec) -> str:

@@ -124,6 +124,11 @@ class Service:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.models.close()
 
+    @property
+    def ready(self) -> bool:
+        """Whether all models are warm and have an engine."""
+        return self.state is State.READY and all(served.engine_pids for served in self.models)
+
     # ---- requests ---------------------------------------------------------------------------
 
     def model(self, name: str | None = None, version: str | None = None) -> ServedModel:
@@ -233,7 +238,7 @@ class Service:
         there = [lang for lang, is_there in zip(given, present.tolist(), strict=True) if is_there]
         tags = [_language(lang, known) for lang in there]
         decided = served.codec.all_decided(rows)
-        self.metrics.count_labels(served.name, served.codec.tasks, decided, tags)
+        self.metrics.count_labels(served.name, served.version, served.codec.tasks, decided, tags)
 
 
 def _remembered(served: ServedModel, pairs: list[Pair], rows: FloatArray) -> list[Pair]:

@@ -21,7 +21,7 @@ from xmpress.serving.settings import ModelSpec, ServeSettings
 class LocalEngine:
     """Stands for an engine process; waits while `gate` is closed."""
 
-    name, pid, streams = "onnx", None, 1
+    name, pid, streams = "onnx", 1, 1
 
     def __init__(self, bundle, engine="auto", threads=1, *, on_restart=lambda: None):
         self._engine = open_engine(bundle, engine, threads=1)

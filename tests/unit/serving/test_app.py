@@ -368,6 +368,23 @@ def test_a_failing_engine_is_a_503(serving):
         assert (answer.status, answer.headers["retry-after"]) == (503, "1")
         client.engines[0].error = None
         assert (await client.post("/v1/analyze", {"texts": ["a"]})).status == 200
+        client.engines[0].pid = None  # died, and could not be replaced
+        assert (await client.get("/v2/health/ready")).status == 503
+
+    serving(check)
+
+
+def test_a_fault_of_ours_is_a_500_and_the_next_request_is_answered(serving, monkeypatch):
+    async def check(client):
+        (served,) = client.service.models
+        for part in ("encode", "inputs", "rows"):
+            with monkeypatch.context() as broken:
+                broken.setattr(served.codec, part, lambda *_: 1 / 0)
+                answer = await client.post("/v1/analyze", {"texts": ["a"]})
+                assert answer.status == 500
+                assert "internal error" in answer.json["error"]
+            assert (await client.post("/v1/analyze", {"texts": ["a"]})).status == 200
+        assert served.batcher.pending == 0
 
     serving(check)
 
@@ -411,20 +428,23 @@ def test_metrics_by_label_and_language(serving):
         answer = (await client.post("/v1/analyze", body)).json["analyses"]
         await client.post("/v1/analyze", body)
         text = (await client.get("/metrics")).body.decode()
-        counts = re.findall(r'xmpress_labels_total\{(.*)task="sentiment"\} (\S+)', text)
+        counts = re.findall(r'xmpress_labels_total\{(.*task="sentiment".*)\} (\S+)', text)
         assert sum(float(count) for _, count in counts) == 6
         assert {lang for labels, _ in counts for lang in re.findall(r'lang="(\w+)"', labels)} == {
             "fr", "other", "unknown",
         }  # fmt: skip
         label = answer[0]["sentiment"]["label"]
-        line = f'xmpress_labels_total{{label="{label}",lang="fr",model="tiny",task="sentiment"}} 2'
-        assert line in text
+        assert (
+            f'xmpress_labels_total{{label="{label}",lang="fr",model="tiny",task="sentiment",'
+            'version="7"} 2.0' in text
+        )
         assert 'xmpress_cache_total{model="tiny",result="hit"} 3.0' in text
         for name in ("queue", "tokenisation", "inference"):
             assert f'xmpress_{name}_seconds_count{{model="tiny"}} 1.0' in text
         assert 'xmpress_padding_ratio_count{model="tiny"}' in text
         assert 'xmpress_requests_total{route="/v1/analyze",status="200"} 2.0' in text
         assert 'xmpress_model_info{model="tiny",version="7"} 1.0' in text
+        assert 'xmpress_queue_texts{model="tiny"} 0.0' in text
 
     serving(check, cache=100)
 

@@ -62,7 +62,8 @@ def triton(repository, monkeypatch):
 @pytest.fixture
 def model(repository, triton):
     from google.protobuf import json_format, text_format
-    from tritonclient.grpc import model_config_pb2
+
+    model_config_pb2 = pytest.importorskip("tritonclient.grpc.model_config_pb2")
 
     folder = repository / "tiny"
     config = text_format.Parse(
@@ -154,7 +155,8 @@ def test_errors_of_the_graph(model, triton, monkeypatch):
 
 def test_configuration(repository, tiny_bundle):
     from google.protobuf import text_format
-    from tritonclient.grpc import model_config_pb2
+
+    model_config_pb2 = pytest.importorskip("tritonclient.grpc.model_config_pb2")
 
     tasks = zoo.load(tiny_bundle).tasks
     texts, graph = (

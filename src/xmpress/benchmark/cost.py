@@ -22,9 +22,8 @@ PAPER = (
 )
 NOT_COMPARABLE = (
     "It and the figures here are not comparable: other models, tasks, texts, engines and machines; "
-    "the paper's is an estimate for one company's deployment whose load, latency limit and prices "
-    "are not published, and includes what a deployment costs beside the model; here it is machine "
-    "hours alone."
+    "its abstract tells neither the load nor the latency limit nor the prices behind it. Here it "
+    "is machine hours alone, at the load and the limit above."
 )
 
 

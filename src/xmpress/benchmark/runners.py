@@ -16,16 +16,16 @@ from xmpress.benchmark.shapes import work_of_graph
 from xmpress.data.arrow import to_table
 from xmpress.errors import EngineError
 from xmpress.runtime.analyzer import Analyzer
-from xmpress.runtime.bundle import Bundle
+from xmpress.runtime.bundle import Bundle, Manifest
 from xmpress.runtime.engines.variants import choose_graph
 
 GRAPH = Path("onnx")
 """The folder of a bundle whose graph tells its shapes."""
 
 
-def precision_of(bundle: Bundle) -> str:
+def precision_of(manifest: Manifest) -> str:
     """What a bundle's matrices compute in."""
-    mode = str((bundle.manifest.quantization or {}).get("mode", "fp32"))
+    mode = str((manifest.quantization or {}).get("mode", "fp32"))
     return "int8" if mode.startswith("int8") else mode
 
 
@@ -38,7 +38,7 @@ class BundleRunner:
         self, path: Path, threads: int, *, engine: str = "auto", variant: str | None = None
     ) -> None:
         self._analyzer = Analyzer(path, engine=engine, threads=threads, variant=variant)
-        self.precision = precision_of(self._analyzer.bundle)
+        self.precision = precision_of(self._analyzer.bundle.manifest)
         self.engine = self._analyzer._engine.name
         self._tokenizer = self._analyzer.bundle.tokenizer()
 
@@ -64,35 +64,42 @@ class _BareRunner:
     device = "cpu"
 
     def __init__(self, path: Path, *, bucketed: bool) -> None:
-        bundle = Bundle.open(path)
+        manifest = Bundle.open(path).manifest
         self._path, self._bucketed = path, bucketed
-        self._inputs = bundle.manifest.inputs
-        self.precision = precision_of(bundle)
+        self._inputs, self._pad_id = manifest.inputs, manifest.pad_id
+        self.precision = precision_of(manifest)
         self._tokenizer = tokenizers.Tokenizer.from_file(str(path / "tokenizer.json"))
-        self._tokenizer.enable_truncation(bundle.manifest.max_length)
-        pad = self._tokenizer.id_to_token(bundle.manifest.pad_id)
-        self._tokenizer.enable_padding(pad_id=bundle.manifest.pad_id, pad_token=pad)
+        self._tokenizer.enable_truncation(manifest.max_length)
+        self._tokenizer.no_padding()
 
     def lengths(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """Tokens per text."""
-        return np.array(
-            [sum(e.attention_mask) for e in self._tokenizer.encode_batch(list(texts))], np.int64
-        )
+        return np.array([len(e.ids) for e in self._tokenizer.encode_batch(list(texts))], np.int64)
 
     def work(self) -> float | None:
         """Read from the ONNX graph, if the bundle has one."""
         return work_of_graph(self._path / GRAPH)
 
     def _batches(self, texts: Sequence[str]) -> Iterator[dict[str, Any]]:
-        ordered = sorted(texts, key=len) if self._bucketed else texts
-        for start in range(0, len(ordered), BATCH):
-            encodings = self._tokenizer.encode_batch(list(ordered[start : start + BATCH]))
-            batch = {
-                "input_ids": np.array([e.ids for e in encodings], np.int64),
-                "attention_mask": np.array([e.attention_mask for e in encodings], np.int64),
-                "token_type_ids": np.array([e.type_ids for e in encodings], np.int64),
-            }
-            yield {name: batch[name] for name in self._inputs}
+        # Sorting needs the lengths of all texts first.
+        size = len(texts) if self._bucketed else BATCH
+        for start in range(0, len(texts), size):
+            encodings = self._tokenizer.encode_batch(list(texts[start : start + size]))
+            if self._bucketed:
+                encodings.sort(key=len)
+            for first in range(0, len(encodings), BATCH):
+                yield self._padded(encodings[first : first + BATCH])
+
+    def _padded(self, encodings: list[tokenizers.Encoding]) -> dict[str, Any]:
+        longest = max(map(len, encodings))
+        for encoding in encodings:
+            encoding.pad(longest, pad_id=self._pad_id)
+        batch = {
+            "input_ids": np.array([e.ids for e in encodings], np.int64),
+            "attention_mask": np.array([e.attention_mask for e in encodings], np.int64),
+            "token_type_ids": np.array([e.type_ids for e in encodings], np.int64),
+        }
+        return {name: batch[name] for name in self._inputs}
 
 
 class OnnxRuntimeRunner(_BareRunner):

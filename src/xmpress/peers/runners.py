@@ -100,7 +100,9 @@ class PipelineRunner:
 
     def run(self, texts: Sequence[str]) -> None:
         """Answer the texts."""
-        ordered = sorted(texts, key=len) if self._bucketed else list(texts)
+        ordered = list(texts)
+        if self._bucketed:
+            ordered = [ordered[i] for i in np.argsort(self.lengths(texts), kind="stable")]
         self._pipeline(ordered, batch_size=BATCH, truncation=True)
 
     def lengths(self, texts: Sequence[str]) -> NDArray[np.int64]:

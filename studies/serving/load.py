@@ -138,7 +138,8 @@ async def closed_loop(
     async def client() -> None:
         nonlocal done
         while loop.time() < end:
-            done += await connections.ask(bodies[next(turn) % len(bodies)]) == 200
+            status = await connections.ask(bodies[next(turn) % len(bodies)])
+            done += status == 200
 
     started = loop.time()
     await asyncio.gather(*(client() for _ in range(clients)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from threading import Condition, Thread
 from typing import Any, Protocol
@@ -20,7 +20,7 @@ import numpy as np
 from xmpress.runtime.cache import Pair
 from xmpress.runtime.engines import Engine, token_budget
 from xmpress.serving.codec import Codec
-from xmpress.serving.fairness import FairQueue, Flow, Waiting
+from xmpress.serving.fairness import FairQueue, Flow, Text, Waiting
 from xmpress.tasks import FloatArray
 
 TOKENISED_AT_ONCE = 256
@@ -64,9 +64,10 @@ class Job:
         future: float32 [n, W], the codec's rows in the order of the texts.
         arrived: when it was submitted (`time.perf_counter`).
         started: when an engine got its first text.
+        settled: whether it is answered, failed or given up.
     """
 
-    __slots__ = ("_left", "_rows", "arrived", "dropped", "flow", "future", "pairs", "started")
+    __slots__ = ("_left", "_rows", "arrived", "flow", "future", "pairs", "settled", "started")
 
     def __init__(self, pairs: Sequence[Pair], width: int) -> None:
         self.pairs = pairs
@@ -75,7 +76,7 @@ class Job:
         self.flow = Flow()
         self.arrived = time.perf_counter()
         self.started: float | None = None
-        self.dropped = False
+        self.settled = False
         self._left = len(pairs)
         self._rows: FloatArray = np.empty((len(pairs), width), dtype=np.float32)
 
@@ -163,17 +164,17 @@ class Batcher:
         return min(60, max(1, math.ceil(seconds)))
 
     def _drop(self, job: Job) -> None:
-        if job.dropped:
+        if job.settled:
             return
-        job.dropped = True
-        gone = self._queue.drop(job)
+        self._queue.drop(job)
         for entry in [entry for entry in self._new if entry[0] is job]:
             self._new.remove(entry)
-            gone += len(job.pairs) - entry[1]
-        self._forget(gone)
+        self._settle(job)
 
-    def _forget(self, texts: int) -> None:
-        self._pending -= texts
+    def _settle(self, job: Job) -> None:
+        """All its texts counted until now, so that what is accepted waits for a bounded time."""
+        job.settled = True
+        self._pending -= len(job.pairs)
         if self._closed and not self._pending:
             self._changed.notify_all()
 
@@ -191,12 +192,13 @@ class Batcher:
             self._observer.tokenised(len(pairs), time.perf_counter() - started)
             ids = encoded.ids
             types: Sequence[Any] = encoded.type_ids or [None] * len(part)
+            texts: dict[Job, list[Text]] = {}
+            for i, (job, row) in enumerate(part):
+                texts.setdefault(job, []).append(Text(row, ids[i], types[i]))
             with self._changed:
-                for i, (job, row) in enumerate(part):
-                    if job.dropped:
-                        self._forget(1)
-                    else:
-                        self._queue.add(job, job.flow, row, ids[i], types[i])
+                for job, its in texts.items():
+                    if not job.settled:
+                        self._queue.add(job, job.flow, its)
                 self._changed.notify_all()
 
     def _next_part(self) -> list[tuple[Job, int]]:
@@ -221,7 +223,7 @@ class Batcher:
         while batch := self._next_batch():
             started = time.perf_counter()
             try:
-                inputs, tokens, padded = self._codec.inputs(batch)
+                inputs, tokens, padded = self._codec.inputs([item.text for item in batch])
                 rows = self._codec.rows(engine.run(inputs))
             except Exception as error:  # it belongs to these requests, not to this thread
                 self._fail([item.owner for item in batch], error)
@@ -251,21 +253,21 @@ class Batcher:
             done = [
                 item.owner
                 for item, scores in zip(batch, rows, strict=True)
-                if item.owner.put(item.row, scores)
+                if item.owner.put(item.text.row, scores) and not item.owner.settled
             ]
             rate = self._lanes * len(batch) / max(seconds, 1e-6)
             self._rate += 0.1 * (rate - self._rate) if self._rate else rate
-            self._forget(len(batch))
+            for job in done:
+                self._settle(job)
         for job in done:
             job.finish()
 
-    def _fail(self, owners: Sequence[Job], error: Exception) -> None:
-        """Give up requests; ``owners`` has one for each text that was being worked on."""
-        failed = set(owners)
+    def _fail(self, jobs: Iterable[Job], error: Exception) -> None:
+        failed = []
         with self._changed:
-            self._forget(len(owners))
-            for job in failed:
-                self._drop(job)
+            for job in set(jobs):
+                if not job.settled:
+                    failed.append(job)
+                    self._drop(job)
         for job in failed:
-            if not job.future.done():
-                job.future.set_exception(error)
+            job.future.set_exception(error)

@@ -13,7 +13,7 @@ from xmpress.runtime.bundle import Bundle
 from xmpress.runtime.cache import Pair
 from xmpress.runtime.decoding import Decoded
 from xmpress.runtime.tokenization import Encoded
-from xmpress.serving.fairness import Waiting
+from xmpress.serving.fairness import Text
 from xmpress.tasks import Bools, FloatArray, TaskSet
 
 
@@ -47,10 +47,16 @@ class Codec:
         """Tokenise texts with their contexts."""
         return self._tokenizer.encode([text for text, _ in pairs], [c for _, c in pairs])
 
-    def inputs(self, batch: Sequence[Waiting[Any]]) -> tuple[dict[str, NDArray[Any]], int, int]:
+    def inputs(self, texts: Sequence[Text]) -> tuple[dict[str, NDArray[Any]], int, int]:
         """The engine's inputs [B, T], their tokens, and their tokens with padding."""
-        encoded = Encoded.of([item.ids for item in batch], [item.type_ids for item in batch])
-        inputs = pad(encoded, range(len(batch)), self._tokenizer.pad_id, inputs=self._inputs)
+        encoded = Encoded.of(
+            [text.ids for text in texts],
+            [
+                np.zeros(len(text.ids), np.int8) if text.type_ids is None else text.type_ids
+                for text in texts
+            ],
+        )
+        inputs = pad(encoded, range(len(texts)), self._tokenizer.pad_id, inputs=self._inputs)
         return inputs, int(encoded.lengths.sum()), inputs["input_ids"].size
 
     def rows(self, outputs: Mapping[str, FloatArray]) -> FloatArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
@@ -18,7 +19,7 @@ Owner = TypeVar("Owner")
 
 
 class Flow:
-    """What one request has taken so far; see `FairQueue`."""
+    """How far a request's turns reach; see `FairQueue`."""
 
     __slots__ = ("tag",)
 
@@ -26,34 +27,45 @@ class Flow:
         self.tag = 0
 
 
+class Text(NamedTuple):
+    """A tokenised text.
+
+    Attributes:
+        row: its row in its request's result.
+        ids: int32 [T].
+        type_ids: int8 [T]; ``None`` if all are 0.
+    """
+
+    row: int
+    ids: NDArray[np.int32]
+    type_ids: NDArray[np.int8] | None
+
+
 class Waiting(NamedTuple, Generic[Owner]):
-    """A tokenised text that waits for an engine.
+    """A text that waits for an engine.
 
     Attributes:
         tag: its turn; see `FairQueue`.
         number: of arrival, which decides between equal tags.
         owner: whose text it is.
-        row: its row in the owner's result.
-        ids: int32 [T].
-        type_ids: int8 [T].
+        text: what waits.
     """
 
     tag: int
     number: int
     owner: Owner
-    row: int
-    ids: NDArray[np.int32]
-    type_ids: NDArray[np.int8]
+    text: Text
 
 
 @dataclass
 class FairQueue(Generic[Owner]):
     """Shares the engine fairly among requests, and batches texts of like length.
 
-    Virtual time (Demers, Keshav and Shenker, 1989) runs in tokens: a text's tag is when it would
-    be finished if all waiting requests were served side by side, a token of each in turn. The text
-    with the least tag is always in the next batch, so that a request of one text does not wait
-    for one of a thousand, and none starves. Texts of like length from the next `WINDOW` join it.
+    A request is cut into turns of at most a batch's tokens. Virtual time (Demers, Keshav and
+    Shenker, 1989) runs in tokens: a turn's tag is when it would be finished if all requests were
+    served side by side, a token of each in turn. The text with the least tag is always in the next
+    batch: small requests go first, requests of like size in their order, one of a thousand texts
+    goes a turn at a time, and none starves. Texts of like length from the next `WINDOW` join it.
 
     Attributes:
         budget: padded tokens per batch.
@@ -67,21 +79,26 @@ class FairQueue(Generic[Owner]):
     def __len__(self) -> int:
         return len(self._items)
 
-    def add(
-        self,
-        owner: Owner,
-        flow: Flow,
-        row: int,
-        ids: NDArray[np.int32],
-        type_ids: NDArray[np.int8] | None = None,
-    ) -> None:
-        """Let a text wait for its turn."""
-        flow.tag = max(flow.tag, self._now) + len(ids)
-        if type_ids is None:
-            type_ids = np.zeros(len(ids), dtype=np.int8)
-        self._count += 1
-        # Tag and number differ from those of every other, so no more than they is compared.
-        insort(self._items, Waiting(flow.tag, self._count, owner, row, ids, type_ids))
+    def add(self, owner: Owner, flow: Flow, texts: Sequence[Text]) -> None:
+        """Let texts of a request wait for their turns."""
+        for turn in self._turns(texts):
+            flow.tag = max(flow.tag, self._now) + sum(len(text.ids) for text in turn)
+            for text in turn:
+                self._count += 1
+                # Tag and number differ from those of every other: no more than they is compared.
+                insort(self._items, Waiting(flow.tag, self._count, owner, text))
+
+    def _turns(self, texts: Sequence[Text]) -> Iterator[list[Text]]:
+        turn: list[Text] = []
+        tokens = 0
+        for text in texts:
+            if turn and tokens + len(text.ids) > self.budget:
+                yield turn
+                turn, tokens = [], 0
+            turn.append(text)
+            tokens += len(text.ids)
+        if turn:
+            yield turn
 
     def take(self) -> list[Waiting[Owner]]:
         """Remove and give the next batch; empty if nothing waits."""
@@ -89,7 +106,7 @@ class FairQueue(Generic[Owner]):
             return []
         window = self._items[:WINDOW]
         self._now = window[0].tag
-        batches = token_budget_batches([len(item.ids) for item in window], budget=self.budget)
+        batches = token_budget_batches([len(item.text.ids) for item in window], budget=self.budget)
         rows = next(batch for batch in batches if 0 in batch).tolist()
         taken = set(rows)
         self._items[:WINDOW] = [item for i, item in enumerate(window) if i not in taken]

@@ -8,15 +8,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-import numpy as np
-
 from xmpress.data.files import sha256
 from xmpress.errors import BundleError, UsageError, XmpressError
 from xmpress.runtime.bundle import MANIFEST, Bundle
 from xmpress.runtime.cache import ScoreCache
 from xmpress.serving.batcher import Batcher
 from xmpress.serving.codec import Codec
-from xmpress.serving.fairness import Waiting
+from xmpress.serving.fairness import Text
 from xmpress.serving.metrics import Metrics
 from xmpress.serving.settings import NAME, ModelSpec, ServeSettings
 from xmpress.serving.workers import EngineProcess
@@ -98,10 +96,7 @@ class ServedModel:
             )
         for texts, words in ((1, 4), (4, 16), (16, len(_WARM_UP)), (1, 8)):
             encoded = self.codec.encode([(" ".join(_WARM_UP[:words]), None)] * texts)
-            batch = [
-                Waiting(0, i, None, i, ids, np.zeros(len(ids), np.int8))
-                for i, ids in enumerate(encoded.ids)
-            ]
+            batch = [Text(row, ids, None) for row, ids in enumerate(encoded.ids)]
             self.codec.rows(engine.run(self.codec.inputs(batch)[0]))
 
     def look_after_engines(self) -> None:

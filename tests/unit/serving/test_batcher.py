@@ -16,8 +16,8 @@ class ToyCodec:
     def encode(self, pairs):
         return Encoded.of([np.ones(len(text.split()), dtype=np.int32) for text, _ in pairs])
 
-    def inputs(self, batch):
-        lengths = [len(item.ids) for item in batch]
+    def inputs(self, texts):
+        lengths = [len(text.ids) for text in texts]
         return {"input_ids": np.array(lengths)}, sum(lengths), max(lengths) * len(lengths)
 
     def rows(self, outputs):
@@ -39,7 +39,7 @@ class ToyEngine:
     def run(self, inputs):
         self.batches.append(inputs["input_ids"].tolist())
         self.busy.set()
-        assert self.gate.wait(30)
+        self.gate.wait(timeout=30)
         self.busy.clear()
         if self.error:
             raise EngineError(self.error)
@@ -118,6 +118,24 @@ def test_too_much_is_refused_and_says_when_to_come_again(batcher, engine):
     with pytest.raises(QueueFullError, match="try again in") as refused:
         batcher.submit(pairs(1))
     assert 1 <= refused.value.retry_after <= 60
+
+
+def test_texts_count_until_their_request_is_answered(engine, ear):
+    """Else many requests that are nearly done would wait together, each for very long."""
+    steps = threading.Semaphore(0)
+    engine.gate.wait = steps.acquire
+    batcher = Batcher(ToyCodec(), [engine], limit=500, observer=ear)
+    job = batcher.submit(pairs(*[1] * 300))
+    steps.release()
+    while len(engine.batches) < 2:
+        pass
+    assert batcher.pending == 300
+    steps.release()
+    job.future.result(10)
+    assert batcher.pending == 0
+    batcher.cancel(job)  # by a client that left at this moment
+    assert batcher.pending == 0
+    batcher.close()
 
 
 def test_a_request_larger_than_the_limit_is_accepted_alone(batcher):

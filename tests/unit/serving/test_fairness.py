@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xmpress.serving.fairness import FairQueue, Flow
+from xmpress.serving.fairness import FairQueue, Flow, Text
 
 
 def ids(length):
@@ -10,15 +10,13 @@ def ids(length):
 
 
 def fill(queue, owner, lengths):
-    flow = Flow()
-    for row, length in enumerate(lengths):
-        queue.add(owner, flow, row, ids(length))
+    queue.add(owner, Flow(), [Text(row, ids(length), None) for row, length in enumerate(lengths)])
 
 
 def drain(queue):
     batches = []
     while batch := queue.take():
-        batches.append([(item.owner, item.row) for item in batch])
+        batches.append([(item.owner, item.text.row) for item in batch])
     return batches
 
 
@@ -45,7 +43,7 @@ def test_a_small_request_does_not_wait_for_a_large_one():
     fill(queue, "large", [10] * 500)
     queue.take()
     fill(queue, "small", [10])
-    assert ("small", 0) in [(item.owner, item.row) for item in queue.take()]
+    assert ("small", 0) in [(item.owner, item.text.row) for item in queue.take()]
 
 
 def test_a_large_request_is_not_starved_by_small_ones():
@@ -59,11 +57,19 @@ def test_a_large_request_is_not_starved_by_small_ones():
     assert taken.count("large") == 4
 
 
+def test_requests_of_like_size_keep_their_order():
+    queue = FairQueue(budget=100)
+    for owner in "abcd":
+        fill(queue, owner, [30, 20])
+    owners = [item.owner for batch in iter(queue.take, []) for item in batch]
+    assert [owners.index(owner) for owner in "abcd"] == sorted(map(owners.index, "abcd"))
+
+
 def test_texts_of_like_length_come_together():
     queue = FairQueue(budget=64)
     fill(queue, "a", [4, 60, 4, 60, 4, 4])
     first = queue.take()
-    assert [len(item.ids) for item in first] == [4, 4, 4, 4]
+    assert [len(item.text.ids) for item in first] == [4, 4, 4, 4]
 
 
 def test_dropping_an_owner():

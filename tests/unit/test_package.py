@@ -24,6 +24,7 @@ TORCH_FREE = (
     "xmpress.runtime",
     "xmpress.runtime.analyzer",
     "xmpress.zoo",
+    "xmpress.benchmark",
     "xmpress.serving.server",
     "xmpress.cli.app",
 )

@@ -53,10 +53,10 @@ def _throughput(report: Report, axes: Any) -> None:
         color=[_COLOURS[one.candidate.group] for one in shown],
         error_kw={"lw": 1, "capsize": 3},
     )
-    for row, (one, median) in enumerate(zip(shown, medians, strict=True)):
+    for row, (one, spread) in enumerate(zip(shown, spreads, strict=True)):
         times = one.speedup(report.references[0]).median
         axes.annotate(
-            f"{median:,.0f}  ({times:.3g}x)", (median, row), (6, 0), textcoords="offset points",
+            f"{spread.median:,.0f}  ({times:.3g}x)", (spread.high, row), (6, 0), textcoords="offset points",
             va="center", fontsize=8,
         )  # fmt: skip
     axes.set_xscale("log")

@@ -56,9 +56,13 @@ def _throughput(report: Report, axes: Any) -> None:
     for row, (one, spread) in enumerate(zip(shown, spreads, strict=True)):
         times = one.speedup(report.references[0]).median
         axes.annotate(
-            f"{spread.median:,.0f}  ({times:.3g}x)", (spread.high, row), (6, 0), textcoords="offset points",
-            va="center", fontsize=8,
-        )  # fmt: skip
+            f"{spread.median:,.0f}  ({times:.3g}x)",
+            (spread.high, row),
+            (6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+        )
     axes.set_xscale("log")
     axes.set_xlim(right=max(medians) * 6)
     axes.set_xlabel(f"texts/s, log scale (times {report.references[0].name})")

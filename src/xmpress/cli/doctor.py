@@ -22,7 +22,6 @@ _PURPOSE = {
     "ray": "scoring on a cluster",
     "benchmark": "plots of benchmarks",
     "tensorboard": "event files of trainings",
-    "benchmark": "plots of benchmarks",
     "hub": "data sets of the Hugging Face hub (hf:owner/name)",
 }
 

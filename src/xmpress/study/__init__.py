@@ -1,0 +1,1 @@
+"""A matrix of trainings and compressions, the questions it answers, and its report."""

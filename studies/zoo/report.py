@@ -21,7 +21,7 @@ from xmpress.benchmark import compare_throughput
 from xmpress.compression.outputs import cached_logits
 from xmpress.compression.passes import Artefact
 from xmpress.data import Dataset, load_dataset
-from xmpress.evaluation import Scorecard, compare, score
+from xmpress.evaluation import Scorecard, compare, consistency_of, parallel_items, score
 from xmpress.evaluation.render import to_markdown
 from xmpress.machine import this_machine
 from xmpress.modeling import load_model
@@ -126,25 +126,14 @@ def table(found: dict[str, Scorecard]) -> None:
 def consistency(name: str) -> None:
     """Do the parallel items of the sample get the same answer in every language?"""
     rows = parts()["sample"]
-    items = [i for i, identity in enumerate(rows.ids) if "-p" in str(identity)]
-    parallel = rows.take(items)
-    scores = {t: v[items] for t, v in logits(name, "sample").items()}
-    number = np.array([str(i).split("-")[1] for i in parallel.ids])
-    langs = np.array(parallel.langs)
-    write(f"| task | same in all 12 | {' | '.join(sorted(set(langs) - {'en'}))} |\n")
-    write("|---|---|" + "---|" * 11 + "\n")
-    for task in TASKS:
-        calibrated = calibration(name)[task.name]
-        labels = task.decide(task.probabilities(scores[task.name], calibrated), calibrated)
-        by = {(n, lang): tuple(row) for n, lang, row in zip(number, langs, labels, strict=True)}
-        names = sorted(set(number))
-        everywhere = np.mean([len({by[n, lang] for lang in set(langs)}) == 1 for n in names])
-        english = [
-            np.mean([by[n, lang] == by[n, "en"] for n in names])
-            for lang in sorted(set(langs) - {"en"})
-        ]
-        cells = " | ".join(f"{100 * share:.0f}" for share in english)
-        write(f"| {task.name} | {100 * everywhere:.0f} | {cells} |\n")
+    items = parallel_items(rows.ids, rows.langs)
+    found = consistency_of(TASKS, logits(name, "sample"), calibration(name), items)
+    langs = list(found[TASKS.names[0]].agreement)
+    write(f"| task | same in all {len(langs) + 1} | {' | '.join(langs)} |\n")
+    write("|---|---|" + "---|" * len(langs) + "\n")
+    for task, part in found.items():
+        cells = " | ".join(f"{100 * share:.0f}" for share in part.agreement.values())
+        write(f"| {task} | {100 * part.same:.0f} | {cells} |\n")
     write("\n")
 
 

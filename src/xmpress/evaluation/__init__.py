@@ -4,6 +4,7 @@ Torch-free; everything is numpy on logits and labels.
 """
 
 from xmpress.evaluation.comparison import Comparison, Degradation, compare
+from xmpress.evaluation.consistency import Consistency, consistency_of, parallel_items
 from xmpress.evaluation.protocols import (
     Calibrations,
     LabelledRows,
@@ -20,6 +21,7 @@ __all__ = [
     "Calibrations",
     "Cell",
     "Comparison",
+    "Consistency",
     "Degradation",
     "LabelledRows",
     "LabelledTexts",
@@ -29,8 +31,10 @@ __all__ = [
     "Scorecard",
     "calibrate",
     "compare",
+    "consistency_of",
     "evaluate",
     "fit_temperature",
+    "parallel_items",
     "score",
     "to_json",
     "to_markdown",

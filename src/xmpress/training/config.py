@@ -40,6 +40,8 @@ class TrainConfig(BaseModel):
     """A packaged task set, a task file, or the tasks themselves."""
     only_tasks: list[str] | None = None
     """Train only these of the tasks; one gives a single-task model."""
+    only_languages: list[str] | None = None
+    """Train only on rows of these languages; the others are for testing how far it carries over."""
     encoder: str | dict[str, Any]
     """A hub name, a directory, a zoo name (``zoo:small``), a configuration file, or the
     configuration itself (``{model_type: bert, num_hidden_layers: 4, ...}``): random weights."""

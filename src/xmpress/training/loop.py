@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
@@ -121,6 +122,8 @@ def fit(
         KeyboardInterrupt: after SIGINT or SIGTERM, once a checkpoint is written.
         TrainingError: if the loss is not a number, or the checkpoint is of another training.
     """
+    # An earlier training of this process may have been of another precision.
+    AcceleratorState._reset_state()
     accelerator = Accelerator(mixed_precision=settings.precision)
     device = accelerator.device
     per_step = settings.accumulate * accelerator.num_processes

@@ -80,7 +80,9 @@ def train(
     if processes.is_main_process:
         check_place(out, checkpoints, resume=resume, overwrite=overwrite)
     tasks = config.task_set()
-    dataset = load_dataset(config.data, tasks, columns=config.columns)
+    dataset = _of_languages(
+        load_dataset(config.data, tasks, columns=config.columns), config.only_languages
+    )
     training, validation = training_splits(dataset, config.validation, seed=config.fit.seed)
     settings = config.model_dump(mode="json")
     fingerprint = digest({"settings": settings, "data": dataset.fingerprint})
@@ -153,6 +155,20 @@ def train(
         checkpoints.remove()
     processes.wait_for_everyone()
     return TrainResult(out, scorecard, progress.step, progress.best_step)
+
+
+def _of_languages(dataset: Dataset, languages: list[str] | None) -> Dataset:
+    """The rows of some languages; those that choose the best step are of these too."""
+    if languages is None:
+        return dataset
+    held = set(dataset.langs)
+    unknown = [lang for lang in languages if lang not in held]
+    if unknown:
+        raise TrainingError(
+            f"only_languages: there are no rows of the language {', '.join(unknown)}; "
+            f"the data has {', '.join(sorted(held))}"
+        )
+    return dataset.where(langs=languages)
 
 
 def training_splits(

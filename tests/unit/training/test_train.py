@@ -194,3 +194,23 @@ def test_rows_are_spread_by_the_weights_of_their_sources():
     sources = spread(dataset, 400, seed=0).sources
     assert 2.5 < sources.count("much") / sources.count("little") < 3.5
     assert len(spread(dataset, 10**6, seed=0)) == len(dataset)
+
+
+def test_languages_can_be_left_out(config_file, tmp_path):
+    config = TrainConfig.load(config_file, ["only_languages=[fr]", "fit.steps=2"])
+    result = train(config, tmp_path / "model", quiet=True)
+    assert load_model(result.path).model.config.languages == ["fr"]
+    assert result.scorecard.languages == ("fr",)  # nor do the others choose the best step
+
+
+def test_a_language_without_rows_is_named(config_file, tmp_path):
+    config = TrainConfig.load(config_file, ["only_languages=[fr, xx]"])
+    with pytest.raises(TrainingError, match=r"of the language xx; the data has en, fr"):
+        train(config, tmp_path / "model", quiet=True)
+
+
+def test_one_process_may_train_in_several_precisions(config_file, tmp_path):
+    for precision in ("bf16", "no"):
+        config = TrainConfig.load(config_file, [f"fit.precision='{precision}'", "fit.steps=1"])
+        train(config, tmp_path / precision, quiet=True)
+        assert (tmp_path / precision / "model.safetensors").is_file()

@@ -15,6 +15,7 @@ import shutil
 import sys
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -150,10 +151,7 @@ class Aligner:
             print(f"  {lang} {cosine[here].mean():.3f} {found[here].float().mean():.3f}")
 
 
-def train(
-    aligner: Aligner, ids: list[list[int]], targets: Tensor, shares: np.ndarray, *,
-    scale: float, minutes: float, rng: np.random.Generator,
-) -> int:  # fmt: skip
+def train(aligner: Aligner, learn: Lessons, *, minutes: float, rng: np.random.Generator) -> int:
     """Until the time is up; the learning rates fall with it."""
     model = aligner.model
     groups: dict[str, list[nn.Parameter]] = {"embedding": [], "layers": []}
@@ -164,20 +162,20 @@ def train(
         weight_decay=0.0,
         fused=True,
     )
-    lengths = np.array(list(map(len, ids)))
+    lengths = np.array(list(map(len, learn.ids)))
     start, step = time.monotonic(), 0
     while True:
-        for rows in batches(lengths, shares, rng):
+        for rows in batches(lengths, learn.shares, rng):
             passed = (time.monotonic() - start) / (60 * minutes)
             if passed >= 1:
                 return step
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * min(1, step / WARMUP) * max(0.02, 1 - passed)
-            vectors = aligner.vectors([ids[i] for i in rows])
-            wanted = targets[rows]
+            vectors = aligner.vectors([learn.ids[i] for i in rows])
+            wanted = learn.targets[rows]
             cosine = (nn.functional.normalize(vectors, dim=1) * wanted).sum(1)
             # The second term keeps the length that the layers are used to.
-            loss = (1 - cosine).mean() + 0.02 * (vectors - scale * wanted).square().mean()
+            loss = (1 - cosine).mean() + 0.02 * (vectors - learn.scale * wanted).square().mean()
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -185,19 +183,23 @@ def train(
             step += 1
 
 
-def main(tokenizer: Path, minilm: Path, pairs_file: Path, out: Path, minutes: float) -> None:
-    rng = np.random.default_rng(0)
-    torch.manual_seed(0)
-    new = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
-    pad = new.token_to_id("<pad>")
-    pairs = read_pairs(pairs_file)
-    model = with_vocabulary(minilm, complete(Pieces.load(new, minilm), new, pairs, seed=0), pad)
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
+@dataclass(frozen=True)
+class Lessons:
+    """What there is to learn: texts as token ids, and the English vectors they should get."""
+
+    ids: list[list[int]]
+    targets: Tensor
+    shares: np.ndarray
+    scale: float
+    held: tuple[list[list[int]], Tensor, list[str]]
+
+
+def lessons(
+    pairs: list[Pair], minilm: Path, tokenizer: Tokenizer, rng: np.random.Generator
+) -> Lessons:
+    """The pairs but for those held out, and every original for itself."""
     english = sorted({original for _, _, original in pairs})
     vectors = english_vectors(minilm, english)
-    scale = float(vectors.norm(dim=1).mean())
     targets = nn.functional.normalize(vectors, dim=1)
     at = {text: i for i, text in enumerate(english)}
     chosen = set(rng.choice(len(pairs), HELD_OUT, replace=False).tolist())
@@ -208,24 +210,53 @@ def main(tokenizer: Path, minilm: Path, pairs_file: Path, out: Path, minutes: fl
     shares = np.array([counts[lang] ** -0.4 for lang, _, _ in rows])
 
     def encode(some: list[Pair]) -> list[list[int]]:
-        return [e.ids[:LONGEST] for e in new.encode_batch([text for _, text, _ in some])]
+        return [e.ids[:LONGEST] for e in tokenizer.encode_batch([text for _, text, _ in some])]
 
+    def wanted(some: list[Pair]) -> Tensor:
+        return targets[[at[original] for _, _, original in some]]
+
+    return Lessons(
+        ids=encode(rows),
+        targets=wanted(rows),
+        shares=shares / shares.sum(),
+        scale=float(vectors.norm(dim=1).mean()),
+        held=(encode(held), wanted(held), [lang for lang, _, _ in held]),
+    )
+
+
+def align(
+    model: PreTrainedModel, learn: Lessons, pad: int, minutes: float, rng: np.random.Generator
+) -> None:
+    """Train without dropout, and say what it knew before and after."""
+    dropouts = [module for module in model.modules() if isinstance(module, nn.Dropout)]
+    rates = [module.p for module in dropouts]
+    for module in dropouts:
+        module.p = 0.0
     aligner = Aligner(model, pad)
-    check = encode(held), targets[[at[e] for _, _, e in held]], [lang for lang, _, _ in held]
-    aligner.report(*check)
-    wanted = targets[[at[e] for _, _, e in rows]]
-    steps = train(
-        aligner, encode(rows), wanted, shares / shares.sum(),
-        scale=scale, minutes=minutes, rng=rng,
-    )  # fmt: skip
+    aligner.report(*learn.held)
+    steps = train(aligner, learn, minutes=minutes, rng=rng)
     print(f"{steps} steps")
-    aligner.report(*check)
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.1
+    aligner.report(*learn.held)
+    for module, rate in zip(dropouts, rates, strict=True):
+        module.p = rate
+
+
+def save(model: PreTrainedModel, tokenizer: Path, out: Path) -> None:
+    """Write the encoder with its tokenizer."""
     model.save_pretrained(out)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(tokenizer / name, out / name)
+
+
+def main(tokenizer: Path, minilm: Path, pairs_file: Path, out: Path, minutes: float) -> None:
+    rng = np.random.default_rng(0)
+    torch.manual_seed(0)
+    new = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
+    pad = new.token_to_id("<pad>")
+    pairs = read_pairs(pairs_file)
+    model = with_vocabulary(minilm, complete(Pieces.load(new, minilm), new, pairs, seed=0), pad)
+    align(model, lessons(pairs, minilm, new, rng), pad, minutes, rng)
+    save(model, tokenizer, out)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ Model = TypeVar("Model", bound=nn.Module)
 
 SMOOTHING = 0.98
 """Of the losses that `Progress` keeps."""
+FEWEST_STEPS = 200
+"""Of a training whose length nobody chose."""
 
 
 class FitSettings(BaseModel):
@@ -35,7 +37,8 @@ class FitSettings(BaseModel):
     steps: Annotated[int, Field(gt=0)] | None = None
     """Optimizer steps; or give ``epochs`` or ``minutes``."""
     epochs: Annotated[float, Field(gt=0)] | None = None
-    """Passes over as many rows as there are; 3 if no length is given."""
+    """Passes over as many rows as there are. If no length is given 3, or as many as make 200 steps:
+    a few hundred labels are seen often enough to be learned."""
     minutes: Annotated[float, Field(gt=0)] | None = None
     """Time in the loop, interruptions left out; the learning rate follows the clock, so that a
     second run gives another result."""
@@ -43,8 +46,9 @@ class FitSettings(BaseModel):
     """Padded tokens per batch and process."""
     accumulate: Annotated[int, Field(gt=0)] = 1
     """Batches per optimizer step."""
-    learning_rate: Annotated[float, Field(gt=0)] = 5e-5
-    """Peak; reached after the warm-up, then linear to 0. About 5e-4 for random weights."""
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """Peak; reached after the warm-up, then linear to 0. If left out 5e-5 for an encoder 768 wide,
+    2e-4 for one of 384, and so on. About 5e-4 for random weights."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.06
     """Share of the training."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
@@ -130,9 +134,8 @@ def fit(
     budget = _Budget(settings, feed, per_step, accelerator)
     torch.manual_seed(settings.seed)
     module = _Step(model, objective)
-    optimizer = torch.optim.AdamW(
-        _parameter_groups(module, settings), lr=settings.learning_rate, fused=True
-    )
+    peak = settings.learning_rate or default_learning_rate(model)
+    optimizer = torch.optim.AdamW(_parameter_groups(module, settings), lr=peak, fused=True)
     prepared, optimizer = accelerator.prepare(module.to(device), optimizer)
     parts = {"module": module, "optimizer": optimizer}
     if accelerator.scaler is not None:
@@ -147,7 +150,7 @@ def fit(
         for epoch, position, micro_batches in _steps(feed, per_step, progress):
             if budget.spent(progress):
                 break
-            learning_rate = settings.learning_rate * budget.rate(progress)
+            learning_rate = peak * budget.rate(progress)
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate
             # One seed per step and process: nothing random depends on what ran before.
@@ -208,6 +211,17 @@ def fit(
     return progress
 
 
+def default_learning_rate(model: nn.Module) -> float:
+    """For fine-tuning pretrained weights: the narrower the encoder, the larger.
+
+    5e-5 is customary at 768 (Devlin et al., 2019); from there it falls with the square of the
+    width, and is 5e-4 at most.
+    """
+    config: Any = getattr(model, "config", None)
+    width = getattr(getattr(config, "encoder_config", config), "hidden_size", None) or 768
+    return min(5e-4, 5e-5 * (768 / float(width)) ** 2)
+
+
 class _Budget:
     """How much of a training is done: by its steps, or by the time spent in the loop."""
 
@@ -218,9 +232,13 @@ class _Budget:
         self.accelerator = accelerator
         self.total = 0
         if self.minutes is None:
-            epochs = settings.epochs or 3.0
-            steps = settings.steps or int(epochs * (len(feed.epoch(0)) // per_step or 1))
-            self.total = max(1, steps)
+            per_epoch = len(feed.epoch(0)) // per_step or 1
+            if settings.steps:
+                self.total = settings.steps
+            elif settings.epochs:
+                self.total = max(1, int(settings.epochs * per_epoch))
+            else:
+                self.total = max(FEWEST_STEPS, 3 * per_epoch)
         self.every = settings.evaluate_every or self.total // 4 or (0 if self.minutes else 1)
 
     def start(self, progress: Progress) -> None:

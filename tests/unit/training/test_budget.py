@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+from torch import nn
 
 from xmpress.training import loop
 from xmpress.training.checkpoint import Progress
@@ -32,7 +33,21 @@ def test_steps_rise_to_the_peak_and_fall_to_nothing():
 
 def test_epochs_are_counted_in_steps_of_several_batches():
     assert budget_of(epochs=2).display(Progress("", step=3)) == (10, 3)
-    assert budget_of().total == 15  # three epochs if nothing is said
+
+
+def test_where_no_length_is_given_few_rows_are_seen_often():
+    assert budget_of().total == 200
+    many = SimpleNamespace(epoch=lambda number: [None] * 1000)
+    alone = SimpleNamespace(num_processes=1)
+    assert loop._Budget(FitSettings(), many, 2, alone).total == 1500  # three epochs
+    assert budget_of(epochs=1).total == 5  # what is asked for is done
+
+
+@pytest.mark.parametrize(("width", "rate"), [(1024, 2.8e-5), (768, 5e-5), (384, 2e-4), (32, 5e-4)])
+def test_narrow_encoders_learn_at_a_higher_rate(width, rate):
+    model = nn.Module()
+    model.config = SimpleNamespace(encoder_config=SimpleNamespace(hidden_size=width))
+    assert loop.default_learning_rate(model) == pytest.approx(rate, rel=0.01)
 
 
 def test_minutes_follow_the_clock_and_survive_a_resume(clock):

@@ -100,7 +100,7 @@ class DistillParams(PassParams):
     steps: Annotated[int, Field(gt=0)] | None = None
     """Optimizer steps; or give ``epochs``."""
     epochs: Annotated[float, Field(gt=0)] | None = None
-    """Passes over the rows; 3 if neither is given."""
+    """Passes over the rows. If neither is given 3, or as many as make 200 steps."""
     batch_tokens: Annotated[int, Field(gt=0)] = 4096
     """Padded tokens per batch."""
     accumulate: Annotated[int, Field(gt=0)] = 1

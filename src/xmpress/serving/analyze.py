@@ -128,7 +128,8 @@ async def analyze(service: Service, request: Request) -> Response:
             deadline = min(deadline, service.deadline(query.timeout))
         served = service.model(query.model, query.version)
         try:
-            tasks = served.codec.tasks.select(query.tasks or served.codec.tasks.names)
+            # All of them is the usual case; a new set would be checked anew.
+            tasks = served.codec.tasks.select(query.tasks) if query.tasks else served.codec.tasks
         except TaskError as error:
             raise Refusal(422, "invalid", str(error)) from error
         contexts = _one_each(query.contexts, len(query.texts), "contexts")

@@ -72,6 +72,32 @@ def test_texts_of_like_length_come_together():
     assert [len(item.text.ids) for item in first] == [4, 4, 4, 4]
 
 
+def test_a_batch_is_not_filled_with_texts_that_would_be_padded():
+    queue = FairQueue(budget=1024)
+    fill(queue, "a", [8] * 4 + [100])
+    fill(queue, "b", [8] * 4)
+    batches = [[len(item.text.ids) for item in batch] for batch in iter(queue.take, [])]
+    # All of them have room in one batch, of 900 places.
+    assert batches == [[8] * 8, [100]]
+
+
+def test_a_batch_takes_texts_of_other_lengths_where_a_small_one_would_cost_more():
+    queue = FairQueue(budget=1024)
+    fill(queue, "a", [10, 11, 12, 13])
+    assert len(queue.take()) == 4
+
+
+def test_little_is_padded_when_many_short_requests_wait():
+    lengths = np.random.default_rng(0).geometric(0.08, size=256) + 2
+    queue = FairQueue(budget=1024)
+    for owner, of_one in enumerate(lengths.reshape(-1, 16).tolist()):
+        fill(queue, owner, of_one)
+    padded = 0
+    while batch := queue.take():
+        padded += len(batch) * max(len(item.text.ids) for item in batch)
+    assert padded < 1.2 * lengths.sum()
+
+
 def test_dropping_an_owner():
     queue = FairQueue(budget=64)
     fill(queue, "a", [4, 4])

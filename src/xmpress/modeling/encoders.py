@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 import yaml
+from safetensors.torch import load_file
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 
 from xmpress.data.files import atomic_dir
@@ -134,6 +135,18 @@ def positions(config: Any) -> int | None:
     return int(limit) - offset
 
 
+def _in_our_shapes(directory: Path, config: Any) -> PreTrainedModel:
+    """A stock encoder with a factorised embedding or pruned layers, in a directory of its own."""
+    config.dtype = torch.float32
+    encoder = encoder_from_config(config)
+    weights = load_file(directory / "model.safetensors")
+    lacking = sorted(set(encoder.state_dict()) - set(weights))
+    if lacking:
+        raise ModelError(f"{directory}: model.safetensors has no weights for {lacking[0]}")
+    encoder.load_state_dict(weights, strict=False)
+    return encoder
+
+
 def _configuration(spec: EncoderSpec) -> dict[str, Any] | None:
     if isinstance(spec, Mapping):
         return dict(spec)
@@ -178,8 +191,11 @@ def _pretrained(name: str, workspace: Path) -> EncoderSource:
     location = str(resolve(name.removeprefix("zoo:"))) if name.startswith("zoo:") else name
     try:
         config = AutoConfig.from_pretrained(location)
-        # Weights may be stored in half precision, but small gradients are lost in it.
-        encoder = AutoModel.from_pretrained(location, dtype=torch.float32)
+        if any(getattr(config, key, None) for key in SHAPE_KEYS):
+            encoder = _in_our_shapes(Path(location), config)
+        else:
+            # Weights may be stored in half precision, but small gradients are lost in it.
+            encoder = AutoModel.from_pretrained(location, dtype=torch.float32)
         with atomic_dir(workspace, overwrite=True) as target:
             AutoTokenizer.from_pretrained(location).save_pretrained(target)
     except (OSError, ValueError) as error:

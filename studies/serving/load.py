@@ -1,10 +1,17 @@
-"""Open-loop load on a server of its own: throughput, latency, and what happens beyond it.
+"""The load generator: a process of its own, so that it can be told apart from the server.
 
-    python studies/serving/load.py BUNDLE --texts comments.csv > results/serving.md
+    python studies/serving/load.py HOST:PORT REQUESTS.jsonl -o DIR --rate 50 --seconds 30
+    python studies/serving/load.py HOST:PORT REQUESTS.jsonl -o DIR --clients 8 --seconds 30
 
-Requests are sent at the times of a Poisson process, whether answers keep up or not, so that
-waiting is not hidden by clients that wait. The generator is one asyncio process on the same machine
-and takes its share of it.
+With a rate the loop is open: requests are sent at the times of a Poisson process whether answers
+keep up or not, so that waiting is not hidden by clients that wait. With clients it is closed: each
+sends the next request when it has the answer. It ends after the seconds, or on SIGTERM, and waits
+for what is under way.
+
+HTTP is spoken by hand over keep-alive connections, answers are not looked at but written down
+(answers.jsonl) to be checked afterwards, and nothing but the standard library is imported: it takes
+as little of the machine as it can, and says how much (summary.json). Of every request it writes
+when it was due, sent and answered (requests.jsonl), in the order in which they were begun.
 """
 
 from __future__ import annotations
@@ -12,278 +19,251 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import random
 import re
 import resource
 import signal
-import subprocess
-import sys
 import time
-import urllib.request
-from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
+from typing import IO, NamedTuple
 
-from xmpress.benchmark.workload import texts_of
-from xmpress.machine import this_machine
-from xmpress.runtime.analyzer import Analyzer
+CONNECTIONS = 4096
+"""At most; more requests wait here, and the wait counts."""
+REFUSED, LOST, OTHER = 0, -1, -2
+"""Instead of a status: not connected; connected, sent, and no answer; the answer to another."""
+PATIENCE = 120.0
+"""Seconds after which an answer no longer comes."""
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_ID = re.compile(rb"\r\nx-request-id: *(\S+)", re.IGNORECASE)
+_CLOSE = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
 
-CONNECTIONS = 256
-"""Open at the same time at most; more requests wait at the client, and the wait counts."""
 
-
-@dataclass
-class Result:
-    """What one run of load gave.
+class Answer(NamedTuple):
+    """What came back.
 
     Attributes:
-        sent: requests.
-        seconds: from the first to the last answer.
-        statuses: answers by status; 0 for none.
-        latencies: of those that were answered with 200, from when they were due.
-        refusals: the same for 429.
-        memory: megabytes of the server's processes before, at most, and after.
+        status: of HTTP, or one of the numbers above.
+        id: of the request, as the server says it.
+        body: of the answer.
     """
 
-    sent: int = 0
-    seconds: float = 0.0
-    statuses: Counter[int] = field(default_factory=Counter)
-    latencies: list[float] = field(default_factory=list)
-    refusals: list[float] = field(default_factory=list)
-    memory: list[float] = field(default_factory=list)
-
-    def quantile(self, share: float, values: list[float] | None = None) -> float:
-        """In milliseconds."""
-        ordered = sorted(self.latencies if values is None else values)
-        return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+    status: int
+    id: bytes = b""
+    body: bytes = b""
 
 
-class Connections:
-    """Keep-alive connections, opened as needed."""
+class Connection(asyncio.Protocol):
+    """A keep-alive connection, one request at a time."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._address = host, port
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
-        self._free = asyncio.Semaphore(CONNECTIONS)
+    def __init__(self) -> None:
+        self.usable = False
+        self._transport: asyncio.Transport | None = None
+        self._answer: asyncio.Future[Answer] | None = None
+        self._received = bytearray()
+        self._whole = 0
+        self._head = b""
 
-    async def ask(self, body: bytes) -> int:
-        """The status of the answer, 0 if there is none."""
-        async with self._free:
-            try:
-                found = self._idle.pop() if self._idle else await self._open()
-                reader, writer = found
-                writer.write(
-                    b"POST /v1/analyze HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
-                    % len(body)
-                    + body
-                )
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = re.search(rb"content-length: (\d+)", head)
-                await reader.readexactly(int(length[1]) if length else 0)
-            except (OSError, asyncio.IncompleteReadError):
-                return 0
-            self._idle.append(found)
-            return int(head.split(maxsplit=2)[1])
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+        self.usable = True
 
-    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection(*self._address)
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.usable = False
+        self._give(Answer(LOST))
 
+    def ask(self, request: bytes) -> asyncio.Future[Answer]:
+        """Send a request."""
+        assert self._transport is not None
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return self._answer
 
-async def open_loop(
-    address: tuple[str, int], bodies: list[bytes], rate: float, seconds: float, pids: list[int]
-) -> Result:
-    """Send requests at a rate for so long, and wait for all answers."""
-    connections, result, draw = Connections(*address), Result(), random.Random(0)
-    loop = asyncio.get_running_loop()
-    started = due = loop.time()
-    result.memory.append(memory(pids))
+    def close(self) -> None:
+        self.usable = False
+        if self._transport is not None:
+            self._transport.close()
 
-    async def one(body: bytes, due: float) -> None:
-        status = await connections.ask(body)
-        result.statuses[status] += 1
-        took = loop.time() - due
-        if status == 200:
-            result.latencies.append(took)
-        elif status == 429:
-            result.refusals.append(took)
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if not self._whole:
+            end = self._received.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            self._head = bytes(self._received[: end + 2])
+            length = _LENGTH.search(self._head)
+            self._whole = end + 4 + (int(length[1]) if length else 0)
+        if len(self._received) >= self._whole:
+            body = bytes(self._received[len(self._head) + 2 : self._whole])
+            name = _ID.search(self._head)
+            if _CLOSE.search(self._head):
+                self.usable = False
+            self._received.clear()
+            self._whole = 0
+            self._give(Answer(int(self._head[9:12]), name[1] if name else b"", body))
 
-    async def watch() -> None:
-        while True:
-            await asyncio.sleep(0.5)
-            result.memory.append(memory(pids))
-
-    watching = asyncio.create_task(watch())
-    async with asyncio.TaskGroup() as group:
-        while due < started + seconds:
-            await asyncio.sleep(due - loop.time())
-            group.create_task(one(bodies[result.sent % len(bodies)], due))
-            result.sent += 1
-            due += draw.expovariate(rate)
-    result.seconds = loop.time() - started
-    watching.cancel()
-    result.memory.append(memory(pids))
-    return result
+    def _give(self, answer: Answer) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(answer)
 
 
-async def closed_loop(
-    address: tuple[str, int], bodies: list[bytes], clients: int, seconds: float
-) -> float:
-    """Requests answered per second when so many clients never pause."""
-    connections = Connections(*address)
-    loop = asyncio.get_running_loop()
-    end, done, turn = loop.time() + seconds, 0, iter(range(10**9))
+class Sent(NamedTuple):
+    """A request, with times in seconds since the load began.
 
-    async def client() -> None:
-        nonlocal done
-        while loop.time() < end:
-            status = await connections.ask(bodies[next(turn) % len(bodies)])
-            done += status == 200
+    Attributes:
+        number: of the request, which is its id.
+        line: which of the bodies it sent.
+        due: when it was to be sent.
+        sent: when it was.
+        answered: when it was answered.
+        status: how.
+    """
 
-    started = loop.time()
-    await asyncio.gather(*(client() for _ in range(clients)))
-    return done / (loop.time() - started)
+    number: int
+    line: int
+    due: float
+    sent: float
+    answered: float
+    status: int
 
 
-class Server:
-    """``xmpress serve`` in a process of its own."""
+class Load:
+    """Sends requests and writes down what happens."""
 
-    def __init__(self, bundle: str, arguments: list[str]) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "xmpress", "serve", bundle, "--port", "0", *arguments],
-            stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        assert self.process.stderr is not None
-        self.url, self.pids = "", [self.process.pid]
-        while len(self.pids) == 1:
-            line = self.process.stderr.readline()
-            assert line, "the server ended"
-            if found := re.search(r"serving on (http://\S+)", line):
-                self.url = found[1]
-            elif line.startswith("{"):
-                self.pids += json.loads(line).get("engines", [])
-        # What it logs about requests has to go somewhere.
-        self._drain = subprocess.Popen(
-            ["cat"], stdin=self.process.stderr, stdout=subprocess.DEVNULL
-        )
-        while not self._ready():
-            time.sleep(0.05)
+    def __init__(
+        self,
+        address: tuple[str, int],
+        bodies: list[bytes],
+        answers: IO[bytes],
+        prefix: str,
+        key: str,
+    ) -> None:
+        self.requests: list[Sent] = []
+        self._stopped = False
+        self._address = address
+        self._bodies = bodies
+        self._answers = answers
+        self._prefix = prefix
+        self._head = "POST /v1/analyze HTTP/1.1\r\nHost: x\r\n"
+        if key:
+            self._head += f"X-API-Key: {key}\r\n"
+        self._idle: list[Connection] = []
+        self._room = asyncio.Semaphore(CONNECTIONS)
+        self._count = 0
+        self.started = time.perf_counter()
 
-    @property
-    def address(self) -> tuple[str, int]:
-        host, _, port = self.url.removeprefix("http://").partition(":")
-        return host, int(port)
+    def stop(self) -> None:
+        """Begin no more requests."""
+        self._stopped = True
 
-    def _ready(self) -> bool:
+    def close(self) -> None:
+        """Hang up."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def now(self) -> float:
+        return time.perf_counter() - self.started
+
+    async def one(self, due: float) -> int:
+        """Send the next request; gives the status of the answer."""
+        number = self._count
+        self._count += 1
+        line = number % len(self._bodies)
+        name = f"{self._prefix}{number}"
+        body = self._bodies[line]
+        head = f"{self._head}X-Request-ID: {name}\r\nContent-Length: {len(body)}\r\n\r\n"
+        async with self._room:
+            sent = self.now()
+            answer = await self._ask(head.encode() + body)
+        if answer.status > 0 and answer.id != name.encode():
+            answer = Answer(OTHER)
+        if answer.status == 200:
+            self._answers.write(b"%d %s\n" % (number, answer.body))
+        self.requests.append(Sent(number, line, due, sent, self.now(), answer.status))
+        return answer.status
+
+    async def _ask(self, request: bytes) -> Answer:
+        connection = None
+        while self._idle and (connection is None or not connection.usable):
+            connection = self._idle.pop()
         try:
-            with urllib.request.urlopen(f"{self.url}/v2/health/ready", timeout=10):
-                return True
+            if connection is None or not connection.usable:
+                loop = asyncio.get_running_loop()
+                _, connection = await loop.create_connection(Connection, *self._address)
         except OSError:
-            return False
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait()
-
-
-def memory(pids: list[int]) -> float:
-    """Megabytes of main memory that the processes hold."""
-    pages = 0
-    for pid in pids:
+            return Answer(REFUSED)
         try:
-            pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        except OSError:
-            continue
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+            async with asyncio.timeout(PATIENCE):
+                answer = await connection.ask(request)
+        except TimeoutError:
+            connection.close()
+            return Answer(LOST)
+        if connection.usable:
+            self._idle.append(connection)
+        else:
+            connection.close()
+        return answer
+
+    async def open_loop(self, rate: float, seconds: float, seed: int) -> None:
+        """Send at the times of a Poisson process."""
+        draw, due = random.Random(seed), 0.0
+        async with asyncio.TaskGroup() as group:
+            while due < seconds and not self._stopped:
+                if (wait := due - self.now()) > 0:
+                    await asyncio.sleep(wait)
+                elif not self._count % 16:
+                    await asyncio.sleep(0)  # late: answers come first all the same
+                group.create_task(self.one(due))
+                due += draw.expovariate(rate)
+
+    async def closed_loop(self, clients: int, seconds: float) -> None:
+        """Send as fast as answers come; a client whose connection is refused leaves."""
+
+        async def client() -> None:
+            while (now := self.now()) < seconds and not self._stopped:
+                if await self.one(now) in (REFUSED, LOST):
+                    return
+
+        await asyncio.gather(*(client() for _ in range(clients)))
 
 
-def bare(bundle: str, threads: int, texts: list[str], seconds: float) -> float:
-    """Texts per second of the analyzer alone, median of rounds."""
-    analyzer = Analyzer(bundle, threads=threads)
-    analyzer.logits(texts[:64])
-    rounds, end = [], time.perf_counter() + seconds
-    while not rounds or time.perf_counter() < end:
-        started = time.perf_counter()
-        analyzer.logits(texts)
-        rounds.append(len(texts) / (time.perf_counter() - started))
-    return median(rounds)
+async def run(options: argparse.Namespace) -> None:
+    """Load, then write down."""
+    host, _, port = options.address.rpartition(":")
+    bodies = options.requests.read_bytes().splitlines()
+    options.out.mkdir(parents=True, exist_ok=True)
+    with (options.out / "answers.jsonl").open("wb", buffering=1 << 16) as answers:
+        load = Load((host, int(port)), bodies, answers, options.prefix, options.key)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, load.stop)
+        before = time.process_time()
+        if options.rate:
+            await load.open_loop(options.rate, options.seconds, options.seed)
+        else:
+            await load.closed_loop(options.clients, options.seconds)
+        load.close()
+        seconds, processor = load.now(), time.process_time() - before
+    with (options.out / "requests.jsonl").open("w") as file:
+        file.writelines(json.dumps(sent) + "\n" for sent in sorted(load.requests))
+    summary = {"seconds": seconds, "processor": processor}
+    (options.out / "summary.json").write_text(json.dumps(summary))
 
 
 def main() -> None:
-    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("bundle")
-    parser.add_argument("--texts", default="sample", help="a file of feedback, or 'sample'")
-    parser.add_argument("--column", default="text")
-    parser.add_argument("--rows", type=int, default=4000)
-    parser.add_argument("--per-request", type=int, default=16)
-    parser.add_argument("--threads", type=int, default=this_machine().threads)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--queue", type=int, default=0, help="0: one second's work")
+    parser.add_argument("address", metavar="HOST:PORT")
+    parser.add_argument("requests", type=Path, help="a JSON body per line, sent in turn")
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--rate", type=float, help="requests per second: an open loop")
+    parser.add_argument("--clients", type=int, default=8, help="of the closed loop")
     parser.add_argument("--seconds", type=float, default=30)
-    parser.add_argument("--overload-seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--prefix", default="r", help="of the ids of the requests")
+    parser.add_argument("--key", default="")
     options = parser.parse_args()
-    texts = texts_of(options.texts, rows=options.rows, text=options.column).texts
-    size = options.per_request
-    parts = [texts[i : i + size] for i in range(0, len(texts) - size + 1, size)]
-    bodies = [json.dumps({"texts": part}).encode() for part in parts]
-    alone = bare(options.bundle, options.threads, texts, min(options.seconds, 20))
-    queue = options.queue or max(size * 4, int(alone))
-    server = Server(
-        options.bundle,
-        ["--workers", str(options.workers), "--threads", str(options.threads),
-         "--queue", str(queue)],
-    )  # fmt: skip
-    try:
-        clients = max(8, 4 * options.threads)
-        most = asyncio.run(closed_loop(server.address, bodies, clients, options.seconds))
-        runs = [
-            (f"{share:.0%}", most * share, asyncio.run(
-                open_loop(server.address, bodies, most * share, seconds, server.pids)))
-            for share, seconds in [
-                (0.5, options.seconds), (0.9, options.seconds), (3.0, options.overload_seconds)
-            ]
-        ]  # fmt: skip
-    finally:
-        code = server.stop()
-    machine = this_machine()
-    lines = [
-        "# Serving under load",
-        "",
-        f"`{' '.join(['python', *sys.argv])}`",
-        "",
-        f"{machine.cpu}, {options.threads} threads, {options.workers} engine processes; "
-        f"{len(texts):,} distinct texts, {size} per request; queue of {queue:,} texts. The load "
-        "generator runs on the same machine.",
-        "",
-        f"- The analyzer alone: {alone:,.0f} texts/s.",
-        f"- Through the server, {clients} clients that never pause: {most * size:,.0f} texts/s, "
-        f"{most * size / alone:.0%} of it.",
-        "",
-        "| load | requests/s | sent | 200 | 429 | other | p50 ms | p99 ms | p99 of 429, ms "
-        "| texts/s | MB before, most, after |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for name, rate, run in runs:
-        other = sum(run.statuses.values()) - run.statuses[200] - run.statuses[429]
-        lines.append(
-            f"| {name} | {rate:.1f} | {run.sent:,} | {run.statuses[200]:,} | {run.statuses[429]:,} "
-            f"| {other} | {run.quantile(0.5):.0f} | {run.quantile(0.99):.0f} "
-            f"| {run.quantile(0.99, run.refusals):.0f} "
-            f"| {run.statuses[200] * size / run.seconds:,.0f} "
-            f"| {run.memory[0]:.0f}, {max(run.memory):.0f}, {run.memory[-1]:.0f} |"
-        )
-    lines += [
-        "",
-        f"Every request was answered once: {all(r.sent == r.statuses.total() for *_, r in runs)}. "
-        f"SIGTERM at the end: exit code {code}.",
-    ]
-    sys.stdout.write("\n".join(lines) + "\n")
+    # One file per connection.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 2 * CONNECTIONS)), hard))
+    asyncio.run(run(options))
 
 
 if __name__ == "__main__":
-    # One file per connection.
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4096)), hard))
     main()

@@ -9,6 +9,7 @@
     ├── ModelError                 a model directory or bundle that cannot be used
     │   └── BundleError            a bundle that is incomplete, altered or of another schema
     ├── TrainingError              training cannot start or continue
+    ├── StudyError                 steps of a study failed; all of them at once
     ├── ExportError                the exported graph differs from the model
     ├── EngineError                the inference engine failed
     ├── MissingExtraError          an optional dependency is not installed
@@ -93,6 +94,10 @@ class BundleError(ModelError):
 
 class TrainingError(XmpressError):
     """Training cannot start or cannot continue."""
+
+
+class StudyError(_ManyProblems):
+    """Steps of a study failed; what does not depend on them was done."""
 
 
 class ExportError(XmpressError):

@@ -58,6 +58,7 @@ def test_exported_names() -> None:
         "Prediction",
         "Problem",
         "RecipeError",
+        "StudyError",
         "Task",
         "TaskError",
         "TaskKind",

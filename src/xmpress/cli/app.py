@@ -25,6 +25,7 @@ from xmpress.cli import (
     recipe,
     score,
     serve,
+    study,
     train,
 )
 from xmpress.cli.console import emit, fail
@@ -48,6 +49,7 @@ help.add(app, "train", train.train, MAKE)
 help.add(app, "pretrain", pretrain.pretrain, MAKE)
 help.add(app, "compress", compress.compress, MAKE)
 help.add(app, "export", export.export, MAKE)
+help.add(app, "study", study.study, MAKE)
 help.add(app, "demo", demo.demo, MAKE)
 help.add(app, "evaluate", evaluate.evaluate, LOOK)
 help.add(app, "benchmark", benchmark.benchmark, LOOK)

@@ -98,7 +98,7 @@ class ModelResult(_Frozen):
     seconds: float | None = None
     """Of its training or compression."""
     command: str | None = None
-    """That makes it by itself, from the study's directory."""
+    """That makes it by itself, in the directory where the study was run."""
     path: str | None = None
     """Of its directory, relative to the study's."""
     scorecard: dict[str, Any] | None = None
@@ -139,6 +139,8 @@ class SpeedRow(_Frozen):
     """The highest."""
     reference: str | None = None
     """Of ``speedup``: a model's id or a baseline's name."""
+    over: dict[str, float] = {}
+    """By baseline the median of the ratios over it."""
     p50_ms: float | None = None
     """Milliseconds that a single text takes, in half of the calls at most."""
     p99_ms: float | None = None

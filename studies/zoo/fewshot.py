@@ -88,7 +88,11 @@ def main() -> None:
                 out = RUNS / f"{name.split()[0].replace(':', '-')}-{size}-{seed}"
                 if not out.is_dir():
                     config = TrainConfig.load(
-                        None, data=str(data), tasks=[TASK], **settings, fit={"seed": seed, "batch_tokens": 1024}
+                        None,
+                        data=str(data),
+                        tasks=[TASK],
+                        **settings,
+                        fit={"seed": seed, "batch_tokens": 1024},
                     )
                     train(config, out, overwrite=True, quiet=True)
                 models[name] = load_model(out)

@@ -13,6 +13,7 @@ from xmpress import __version__
 from xmpress.cli import (
     analyze,
     benchmark,
+    compare,
     compress,
     data,
     demo,
@@ -23,6 +24,7 @@ from xmpress.cli import (
     info,
     pretrain,
     recipe,
+    report,
     score,
     serve,
     study,
@@ -53,6 +55,8 @@ help.add(app, "study", study.study, MAKE)
 help.add(app, "demo", demo.demo, MAKE)
 help.add(app, "evaluate", evaluate.evaluate, LOOK)
 help.add(app, "benchmark", benchmark.benchmark, LOOK)
+help.add(app, "report", report.report, LOOK)
+help.add(app, "compare", compare.compare, LOOK)
 help.add(app, "info", info.info, LOOK)
 help.add(app, "doctor", doctor.doctor, LOOK)
 app.add_typer(data.app, name="data", rich_help_panel=LOOK)

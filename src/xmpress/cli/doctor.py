@@ -21,6 +21,7 @@ _PURPOSE = {
     "otel": "traces of the HTTP server",
     "ray": "scoring on a cluster",
     "benchmark": "plots of benchmarks",
+    "report": "a study's report without what runs a study",
     "tensorboard": "event files of trainings",
     "hub": "data sets of the Hugging Face hub (hf:owner/name)",
 }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from xmpress.study.config import StudyConfig
     from xmpress.study.loading import load_study, packaged_studies
+    from xmpress.study.report import write_report
     from xmpress.study.results import StudyResults
     from xmpress.study.run import StudyRun, run_study
 
@@ -21,6 +22,7 @@ _HOME_OF = {
     "load_study": "loading",
     "packaged_studies": "loading",
     "run_study": "run",
+    "write_report": "report",
 }
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "load_study",
     "packaged_studies",
     "run_study",
+    "write_report",
 ]
 
 

@@ -1,0 +1,178 @@
+"""What does one deployment save?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from xmpress.benchmark.cost import Bill, Demand, Saving
+from xmpress.errors import DataError
+from xmpress.evaluation.render import Entry, Grid
+from xmpress.study.charts import Bar, Bars, Series
+from xmpress.study.figures import number
+from xmpress.study.questions.base import Answer, Table, unanswered
+from xmpress.study.results import RESULTS
+from xmpress.study.view import View, shown
+
+KEY: Final = "cost"
+TITLE = "What does one deployment save?"
+READING = (
+    "Machines for the load at the latency limit, found by simulating the queue with the measured "
+    "service times. Single-task models are taken to be as large as the multi-task model. Savings "
+    "are on whole machines of the first type in the price table; in brackets where no machine is "
+    "idle. Machine hours alone: no people, no traffic, no training."
+)
+
+
+@dataclass(frozen=True)
+class _Cost:
+    demand: Demand
+    currency: str
+    bills: list[Bill]
+    savings: list[Saving]
+    notes: list[str]
+
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> _Cost:
+        """From the JSON form of `xmpress.benchmark.cost.CostReport`."""
+        try:
+            return cls(
+                Demand(**content["demand"]),
+                content["currency"],
+                [Bill(**bill) for bill in content["bills"]],
+                [Saving(**saving) for saving in content["savings"]],
+                list(content["notes"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise DataError(
+                f"{RESULTS}: cost is not what `xmpress benchmark --cost` computes "
+                f"({type(error).__name__}: {error})"
+            ) from error
+
+
+def answer(view: View) -> Answer:
+    """The answer, with bills and savings."""
+    if view.results.cost is None:
+        why = "Service times, which costs are computed from, were not measured."
+        return unanswered(view, KEY, TITLE, why)
+    cost = _Cost.of(view.results.cost)
+    if not cost.bills:
+        return unanswered(view, KEY, TITLE, "No candidate was billed.")
+    demand = cost.demand
+    load = f"{demand.rate:g} texts/s, 99 % within {demand.p99:g} ms"
+    unjudged = view.missing(KEY)
+    if demand.tasks == 1:
+        unjudged.append("One deployment against one per task: there is one task.")
+    if demand.languages == 1:
+        unjudged.append("One deployment against one per language: there is one language.")
+    tables = [_bills(view, cost, load)]
+    if cost.savings:
+        tables.insert(0, _savings(view, cost, load))
+    return Answer(
+        KEY,
+        TITLE,
+        _finding(view, cost, load),
+        _chart(view, cost, load),
+        tuple(tables),
+        tuple(dict.fromkeys(unjudged)),
+        READING,
+        "; ".join(f"{_percent(s)}: {in_words(view, s.what)}" for s in cost.savings),
+    )
+
+
+def in_words(view: View, text: str) -> str:
+    """A sentence of the benchmark, with models' names for their ids."""
+    # Longest first, for an id may begin with another.
+    for model in sorted(view.results.models, key=lambda model: -len(model.id)):
+        text = text.replace(model.id, view.named(model.id))
+    return shown(text, 300)
+
+
+def _finding(view: View, cost: _Cost, load: str) -> str:
+    if not cost.savings:
+        return f"For {load}, no model answers within the limit on the first machine type."
+    return " ".join(
+        f"{in_words(view, saving.what)}: {saving.machines[0]:,} instead of "
+        f"{saving.machines[1]:,} machines, {_percent(saving)}."
+        for saving in cost.savings
+    ) + f" All for {load}."  # fmt: skip
+
+
+def _percent(saving: Saving) -> str:
+    if saving.machines[0] == saving.machines[1]:
+        return "nothing saved on whole machines"
+    return f"{number(saving.percent, 0)} % saved"
+
+
+def _savings(view: View, cost: _Cost, load: str) -> Table:
+    rows = tuple(
+        (
+            in_words(view, saving.what),
+            (
+                Entry(f"{saving.machines[0]:,}"),
+                Entry(f"{saving.machines[1]:,}"),
+                Entry(f"{number(saving.percent, 0)} %"),
+                Entry(f"{number(saving.percent_at_capacity, 0)} %"),
+            ),
+        )
+        for saving in cost.savings
+    )
+    grid = Grid(
+        f"Savings for {load}",
+        "what",
+        ("machines", "instead of", "saved", "saved where none is idle"),
+        rows,
+        tuple(shown(note, 600) for note in cost.notes),
+    )
+    return Table(grid, ("speed",) * len(rows))
+
+
+def _bills(view: View, cost: _Cost, load: str) -> Table:
+    rows, anchors = [], []
+    for bill in cost.bills:
+        group = view.group(bill.candidate)
+        rows.append((f"{view.named(bill.candidate)}, {shown(bill.machine)}", _bill(bill)))
+        anchors.append("speed" if group is None else group.anchor)
+    currency = shown(cost.currency, 8)
+    grid = Grid(
+        f"What {load} costs",
+        "model and machine",
+        ("texts/s per machine", "machines", f"{currency} per million texts",
+         f"{currency} per month"),
+        tuple(rows),
+    )  # fmt: skip
+    return Table(grid, tuple(anchors), folded=len(rows) > 16)
+
+
+def _bill(bill: Bill) -> tuple[Entry, ...]:
+    if bill.machines is None or bill.per_million is None or bill.per_month is None:
+        return (Entry("cannot meet the limit"), Entry("–"), Entry("–"), Entry("–"))
+    return (
+        Entry(number(bill.capacity, 0)),
+        Entry(f"{bill.machines:,}"),
+        Entry(f"{bill.per_million:.3g}"),
+        Entry(number(bill.per_month, 0)),
+    )
+
+
+def _chart(view: View, cost: _Cost, load: str) -> Bars | None:
+    bars = []
+    for saving in cost.savings:
+        what = in_words(view, saving.what)
+        one, other = saving.machines
+        bars += [
+            Bar(what, one, _machines(one), f"{what}: {_machines(one)}", 0, "speed"),
+            Bar("", other, f"{_machines(other)}", f"instead of {_machines(other)}: "
+                f"{_percent(saving)}", 1, "speed"),
+        ]  # fmt: skip
+    if not bars:
+        return None
+    return Bars(
+        f"Machines for {load}",
+        tuple(bars),
+        (Series("this deployment", 0), Series("what it is compared with", 1)),
+    )
+
+
+def _machines(count: int) -> str:
+    return f"{count:,} machine{'s' if count != 1 else ''}"

@@ -115,3 +115,43 @@ def bundle_of_all_engines(
     shutil.copytree(tiny_model_dir, target / "torch")
     write_manifest(target, Bundle.open(tiny_bundle).manifest)
     return target
+
+
+@pytest.fixture(scope="session")
+def cascade_bundle(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory):
+    """Makes copies of `tiny_bundle` with a random first stage, by its certainty for all tasks."""
+    import shutil
+
+    import numpy as np
+
+    from xmpress.runtime.bundle import Bundle, write_manifest
+    from xmpress.runtime.cascade import STAGE, CascadeSpec, StageWeights
+
+    def make(certainty: float, **changes: float) -> Path:
+        target = tmp_path_factory.mktemp("cascade") / "bundle"
+        shutil.copytree(tiny_bundle, target)
+        bundle = Bundle.open(target)
+        tasks = bundle.manifest.task_set
+        rng = np.random.default_rng(0)
+        pieces, labels = bundle.tokenizer().vocab_size, sum(map(len, tasks))
+
+        def whole(*shape: int):
+            return rng.integers(-127, 128, shape).astype(np.int8)
+
+        def scale(size: int, value: float):
+            return np.full(size, value, dtype=np.float32)
+
+        (target / STAGE).parent.mkdir()
+        StageWeights(
+            table=whole(pieces, 8), table_scale=scale(8, 1.5), hidden=whole(8, 16),
+            hidden_scale=scale(16, 0.01), hidden_bias=scale(16, 1.0), output=whole(16, labels),
+            output_scale=scale(labels, 5e-4), output_bias=scale(labels, 0.1),
+        ).save(target / STAGE)  # fmt: skip
+        spec = CascadeSpec(
+            certainty={name: changes.get(name, certainty) for name in tasks.names},
+            temperature=dict.fromkeys(tasks.names, 0.5),
+        )
+        write_manifest(target, bundle.manifest.model_copy(update={"cascade": spec}))
+        return target
+
+    return make

@@ -147,3 +147,33 @@ def test_the_cache_never_lies_nor_grows(calls):
             assert found is None or found.item() == i
         cache.put(pairs, np.array(call, np.float32).reshape(-1, 1))
         assert len(cache._scores) <= 4
+
+
+@pytest.fixture(scope="module")
+def cascade(cascade_bundle):
+    """About half of the texts are answered early."""
+    return Analyzer(cascade_bundle(0.0, sentiment=0.75), threads=1)
+
+
+@relaxed
+@given(pairs=PAIRS, data=st.data())
+def test_a_first_stage_gives_the_same_bits_in_any_company(cascade, pairs, data):
+    texts, contexts = zip(*pairs, strict=True)
+    alone = np.concatenate(
+        [cascade._first.scores(cascade._tokenizer.encode([t], [c])) for t, c in pairs]
+    )
+    order = data.draw(st.permutations(range(len(pairs))))
+    encoded = cascade._tokenizer.encode(texts, contexts)
+    found = cascade._first.scores(encoded.take(np.array(order)))
+    np.testing.assert_array_equal(found, alone[order])
+    sure = cascade._first.certain(found, cascade.tasks)
+    one = [bool(cascade._first.certain(row[None], cascade.tasks)[0]) for row in alone]
+    assert sure.tolist() == [one[i] for i in order]
+
+
+@relaxed
+@given(pairs=PAIRS, data=st.data())
+def test_a_cascade_in_any_order(cascade, pairs, data):
+    order = data.draw(st.permutations(range(len(pairs))))
+    shuffled = scores(cascade, [pairs[i] for i in order])
+    np.testing.assert_allclose(shuffled, scores(cascade, pairs)[order], atol=TOLERANCE)

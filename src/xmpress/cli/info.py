@@ -52,10 +52,11 @@ def describe(path: Path) -> dict[str, Any]:
 
 def _bundle(path: Path) -> dict[str, Any]:
     from xmpress.runtime.bundle import Bundle
+    from xmpress.runtime.engines import engines_of
 
     bundle = Bundle.open(path)
     manifest = bundle.manifest.model_dump(mode="json")
-    engines = sorted({Path(file).parts[0] for file in manifest["files"] if "/" in file})
+    engines = sorted(engines_of(path))
     return {
         "kind": "bundle",
         "path": str(path),
@@ -168,6 +169,10 @@ def _show(report: dict[str, Any]) -> None:
     if "engines" in report:
         table.add_row("quantization", _pairs(report["quantization"] or {}) or "none (fp32)")
         table.add_row("checked on", _pairs(_only(report["checked_on"], _CHECKED)) or "unknown")
+        if report["cascade"]:
+            table.add_row(
+                "first stage", _pairs(_only(report["cascade"], ("certainty", "measured")))
+            )
     for task in report["tasks"]:
         kind = task["kind"].replace("_", "-")
         table.add_row(

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 ENTRY_POINTS = "xmpress.passes"
 _BUILT_IN = {
+    "cascade": "xmpress.compression.cascade:Cascade",
     "distill": "xmpress.compression.distillation:Distill",
     "export": "xmpress.compression.exporting:Export",
     "factorise_embedding": "xmpress.compression.factorisation:FactoriseEmbedding",

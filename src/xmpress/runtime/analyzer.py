@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 from arro3.core import RecordBatch, Schema, Table
-from numpy.typing import NDArray
 
-from xmpress.errors import BundleError, UsageError
+from xmpress.errors import BundleError
 from xmpress.runtime import tables as arrow
 from xmpress.runtime.analysis import Analysis, Prediction, analyses
 from xmpress.runtime.batching import Rows, pad
 from xmpress.runtime.bundle import Bundle
 from xmpress.runtime.cache import Pair, ScoreCache
-from xmpress.runtime.decoding import Decoded, check_texts, is_blank
+from xmpress.runtime.cascade import STAGE, FirstStage, is_on
+from xmpress.runtime.decoding import Decoded, check_texts
 from xmpress.runtime.engines import TOKEN_BUDGET, default_threads, open_engine, token_budget
 from xmpress.runtime.pipeline import Lanes, score_window, score_windows
+from xmpress.runtime.texts import Texts, contexts_of
 from xmpress.runtime.tokenization import Encoded
 from xmpress.tasks import Bools, FloatArray, TaskSet
 
@@ -63,6 +64,7 @@ class Analyzer:
         streams: int | None = None,
         cache: int = 0,
         variant: str | None = None,
+        cascade: bool | None = None,
     ) -> None:
         """Open a bundle.
 
@@ -76,6 +78,9 @@ class Analyzer:
                 a single text is answered soonest.
             cache: number of texts whose scores are remembered from call to call; 0 for none.
             variant: of the graph, whatever the processor (`xmpress.runtime.engines.variants`).
+            cascade: whether the bundle's first stage, if it has one, answers what it is certain of
+                (`xmpress.runtime.cascade`); ``None`` means yes, unless ``XMPRESS_CASCADE`` is
+                ``off``.
 
         Raises:
             BundleError: if the bundle is incomplete, altered or of another schema.
@@ -92,6 +97,7 @@ class Analyzer:
         self._engine = open_engine(
             self.bundle.path, engine, threads=threads, streams=self._streams, variant=variant
         )
+        self._first = self._first_stage() if is_on(cascade) else None
         self._cache = ScoreCache(cache) if cache else None
         missing = set(self.tasks.names) - set(self._engine.outputs)
         if missing:
@@ -133,8 +139,8 @@ class Analyzer:
         texts = [texts] if isinstance(texts, str) else list(texts)
         check_texts(texts, "texts[{}]".format)
         chosen = self._choose(tasks)
-        some = _Texts.of(texts, _contexts(contexts, len(texts)))
-        decoded = self._decoded(some, self._score(some.distinct), chosen)
+        some = Texts.of(texts, contexts_of(contexts, len(texts)))
+        decoded = self._decoded(some, self._score(some.distinct, chosen), chosen)
         return analyses(texts, decoded, chosen)
 
     def analyze_table(
@@ -206,11 +212,11 @@ class Analyzer:
                         if context_place is None
                         else arrow.texts_of(batch, context_place, first_row=row)
                     )
-                    part = _Part(batch, schema, _Texts.of(texts, contexts))
+                    part = _Part(batch, schema, Texts.of(texts, contexts))
                     yield part, part.texts.distinct
                     row += batch.num_rows
 
-        for part, scores in self._stream(read()):
+        for part, scores in self._stream(read(), chosen):
             decoded = self._decoded(part.texts, scores, chosen)
             done = arrow.append_predictions(
                 part.batch, decoded, chosen, part.schema, probabilities=probabilities
@@ -228,11 +234,28 @@ class Analyzer:
             DataError: naming what is not text.
         """
         check_texts(texts, "texts[{}]".format)
-        contexts = _contexts(contexts, len(texts))
-        some = _Texts.of_all(
+        contexts = contexts_of(contexts, len(texts))
+        some = Texts.of_all(
             [(text or "", context) for text, context in zip(texts, contexts, strict=True)]
         )
-        return self._by_task(self._score(some.distinct)[some.places])
+        return self._by_task(self._score(some.distinct, self.tasks)[some.places])
+
+    def early(
+        self,
+        texts: Sequence[str],
+        contexts: Sequence[str | None] | None = None,
+        *,
+        tasks: Sequence[str] | None = None,
+    ) -> Bools:
+        """Which texts the bundle's first stage answers, bool [n], asked for these tasks."""
+        if self._first is None:
+            return np.zeros(len(texts), dtype=bool)
+        encoded = self._tokenizer.encode(texts, contexts_of(contexts, len(texts)))
+        return self._first.answer(encoded, self._choose(tasks))[1]
+
+    def score_tokens(self, encoded: Encoded) -> FloatArray:
+        """The main model's scores of texts that are tokenised, all tasks side by side, [n, S]."""
+        return score_window(encoded, self._lanes)
 
     def _choose(self, tasks: Sequence[str] | None) -> TaskSet:
         return self.tasks if tasks is None else self.tasks.select(tasks)
@@ -240,24 +263,26 @@ class Analyzer:
     def _by_task(self, scores: FloatArray) -> dict[str, FloatArray]:
         return {name: scores[:, columns] for name, columns in self._columns.items()}
 
-    def _decoded(self, some: _Texts, scores: FloatArray, tasks: TaskSet) -> Decoded:
+    def _decoded(self, some: Texts, scores: FloatArray, tasks: TaskSet) -> Decoded:
         """The predictions of all texts, from the scores of the distinct ones."""
         logits = self._by_task(scores[some.places])
         return Decoded.of(some.present, logits, tasks, self.calibration)
 
     # ---- scores of all tasks side by side, [n, S] ---------------------------------------------
 
-    def _score(self, pairs: list[Pair]) -> FloatArray:
-        """The scores of pairs that are distinct."""
+    def _score(self, pairs: list[Pair], tasks: TaskSet) -> FloatArray:
+        """The scores of pairs that are distinct, asked for some tasks."""
         if len(pairs) <= WINDOW:
-            window, encoded = self._look_up(None, pairs)
+            window, encoded = self._look_up(None, pairs, tasks)
             return self._complete(window, score_window(encoded, self._lanes))
         parts = ((None, pairs[i : i + WINDOW]) for i in range(0, len(pairs), WINDOW))
-        return np.concatenate([scores for _, scores in self._stream(parts)])
+        return np.concatenate([scores for _, scores in self._stream(parts, tasks)])
 
-    def _stream(self, parts: Iterable[tuple[T, list[Pair]]]) -> Iterator[tuple[T, FloatArray]]:
+    def _stream(
+        self, parts: Iterable[tuple[T, list[Pair]]], tasks: TaskSet
+    ) -> Iterator[tuple[T, FloatArray]]:
         """The scores of parts, each of distinct pairs."""
-        windows = (self._look_up(name, pairs) for name, pairs in parts)
+        windows = (self._look_up(name, pairs, tasks) for name, pairs in parts)
         for window, scores in score_windows(windows, self._lanes):
             yield window.name, self._complete(window, scores)
 
@@ -266,13 +291,26 @@ class Analyzer:
         budget = token_budget(self._engine)
         return Lanes(self._run, self._streams, budget, self._width)
 
-    def _look_up(self, name: T, pairs: list[Pair]) -> tuple[_Window[T], Encoded]:
-        """Set apart what is remembered, and tokenise the rest."""
-        if self._cache is None:
-            return _Window(name, pairs, None, []), self._encode(pairs)
-        remembered = self._cache.get(pairs)
-        new = [i for i, found in enumerate(remembered) if found is None]
-        return _Window(name, pairs, remembered, new), self._encode([pairs[i] for i in new])
+    def _look_up(self, name: T, pairs: list[Pair], tasks: TaskSet) -> tuple[_Window[T], Encoded]:
+        """Set apart what is remembered, tokenise the rest, and answer early what can be."""
+        new = rest = np.arange(len(pairs))
+        if self._cache is None and self._first is None:
+            return _Window(name, pairs, None, new, rest), self._encode(pairs)
+        known = np.empty((len(pairs), self._width), dtype=np.float32)
+        # With a first stage, what is asked decides who answers.
+        asked = b"" if self._first is None else ",".join(tasks.names).encode()
+        if self._cache is not None:
+            remembered = self._cache.get(pairs, asked)
+            for i, found in enumerate(remembered):
+                if found is not None:
+                    known[i] = found
+            new = rest = np.flatnonzero([found is None for found in remembered])
+        encoded = self._encode([pairs[i] for i in new.tolist()])
+        if self._first is not None:
+            scores, early = self._first.answer(encoded, tasks)
+            known[new[early]] = scores[early]
+            rest, encoded = new[~early], encoded.take(np.flatnonzero(~early))
+        return _Window(name, pairs, known, new, rest, asked), encoded
 
     def _encode(self, pairs: Sequence[Pair]) -> Encoded:
         return self._tokenizer.encode([text for text, _ in pairs], [c for _, c in pairs])
@@ -283,44 +321,26 @@ class Analyzer:
         return np.concatenate([outputs[name] for name in self._columns], axis=1)
 
     def _complete(self, window: _Window[Any], scores: FloatArray) -> FloatArray:
-        """Put what was remembered beside the new scores, and remember these."""
-        if self._cache is None or window.remembered is None:
+        """Put what was known beside the engine's scores, and remember what is new."""
+        if window.known is None:
             return scores
-        self._cache.put([window.pairs[i] for i in window.new], scores)
-        whole = np.empty((len(window.pairs), self._width), dtype=np.float32)
-        for i, found in enumerate(window.remembered):
-            if found is not None:
-                whole[i] = found
-        whole[window.new] = scores
-        return whole
+        window.known[window.rest] = scores
+        if self._cache is not None:
+            new = [window.pairs[i] for i in window.new.tolist()]
+            self._cache.put(new, window.known[window.new], window.asked)
+        return window.known
 
-
-@dataclass(frozen=True)
-class _Texts:
-    """Texts with blank and repeated ones set aside.
-
-    Attributes:
-        present: bool [n], false for blank texts.
-        distinct: the others with their contexts, each once.
-        places: of each text that is present among the distinct ones, [m].
-    """
-
-    present: Bools
-    distinct: list[Pair]
-    places: NDArray[np.intp]
-
-    @classmethod
-    def of(cls, texts: Sequence[str | None], contexts: Sequence[str | None]) -> Self:
-        present = np.array([not is_blank(text) for text in texts], dtype=bool)
-        pairs = [(text or "", context) for text, context in zip(texts, contexts, strict=True)]
-        some = cls.of_all([pairs[row] for row in np.flatnonzero(present).tolist()])
-        return cls(present, some.distinct, some.places)
-
-    @classmethod
-    def of_all(cls, pairs: Sequence[Pair]) -> Self:
-        number: dict[Pair, int] = {}
-        places = [number.setdefault(pair, len(number)) for pair in pairs]
-        return cls(np.ones(len(pairs), dtype=bool), list(number), np.array(places, dtype=np.intp))
+    def _first_stage(self) -> FirstStage | None:
+        manifest = self.bundle.manifest
+        if manifest.cascade is None:
+            return None
+        return FirstStage.open(
+            self.bundle.path / STAGE,
+            manifest.cascade,
+            self.tasks,
+            self.calibration,
+            pieces=self._tokenizer.vocab_size,
+        )
 
 
 @dataclass(frozen=True)
@@ -329,24 +349,26 @@ class _Part:
 
     batch: RecordBatch
     schema: Schema
-    texts: _Texts
+    texts: Texts
 
 
 @dataclass(frozen=True)
 class _Window(Generic[T]):
-    """Distinct pairs of which some may be remembered; ``new`` numbers the others."""
+    """Distinct pairs of which some may be known before the engine runs.
+
+    Attributes:
+        name: what the window is called.
+        pairs: the pairs.
+        known: the scores of those remembered or answered early, [n, S]; ``None`` if there can be
+            none.
+        new: numbers of those not remembered.
+        rest: of those that the engine scores.
+        asked: see `ScoreCache.get`.
+    """
 
     name: T
     pairs: list[Pair]
-    remembered: list[FloatArray | None] | None
-    new: list[int]
-
-
-def _contexts(contexts: str | Sequence[str | None] | None, n: int) -> Sequence[str | None]:
-    """One per text; blank ones are no context."""
-    if contexts is None or isinstance(contexts, str):
-        contexts = [contexts] * n
-    if len(contexts) != n:
-        raise UsageError(f"{n} texts but {len(contexts)} contexts; expected one per text")
-    check_texts(contexts, "contexts[{}]".format)
-    return [None if is_blank(context) else context for context in contexts]
+    known: FloatArray | None
+    new: Rows
+    rest: Rows
+    asked: bytes = b""

@@ -3,6 +3,7 @@
 xmpress.json        the manifest, see `Manifest`
 tokenizer.json
 onnx/model.onnx     one folder per engine; one graph, one named output per task
+cascade/stage.npz   the first stage, if there is one, see `xmpress.runtime.cascade`
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from xmpress.data.files import atomic_path, sha256
 from xmpress.errors import BundleError
 from xmpress.runtime.batching import INPUTS
+from xmpress.runtime.cascade import STAGE, CascadeSpec
 from xmpress.runtime.tokenization import Tokenizer
 from xmpress.tasks import Calibration, Task, TaskSet
 from xmpress.validation import problems_of
@@ -30,8 +32,8 @@ SCHEMA_VERSION = 1
 class Manifest(BaseModel):
     """What ``xmpress.json`` says about a bundle.
 
-    Only ``tasks``, ``calibration``, ``max_length``, ``inputs`` and ``pad_id`` change predictions;
-    the rest is for people and for reproducing the model.
+    Only ``tasks``, ``calibration``, ``max_length``, ``inputs``, ``pad_id`` and ``cascade`` change
+    predictions; the rest is for people and for reproducing the model.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,6 +56,8 @@ class Manifest(BaseModel):
     """The graph's inputs."""
     pad_id: Annotated[int, Field(ge=0)]
     """Fills ``input_ids`` of shorter texts in a batch."""
+    cascade: CascadeSpec | None = None
+    """When the first stage answers; ``None`` if the bundle has none."""
     opset: int | None = None
     """ONNX operator set of the graph."""
     quantization: dict[str, Any] | None = None
@@ -82,6 +86,12 @@ class Manifest(BaseModel):
             path = PurePosixPath(file)
             if path.is_absolute() or ".." in path.parts:
                 raise ValueError(f"file '{file}' is outside the bundle")
+        if self.cascade is not None:
+            for what in ("certainty", "temperature"):
+                if set(getattr(self.cascade, what)) != set(tasks.names):
+                    raise ValueError(
+                        f"cascade.{what}; expected one per task: {', '.join(tasks.names)}"
+                    )
         if "input_ids" not in self.inputs or len(set(self.inputs)) != len(self.inputs):
             raise ValueError(f"inputs {list(self.inputs)}; expected some of {', '.join(INPUTS)}")
         return self
@@ -132,6 +142,8 @@ class Bundle:
                 )
         if TOKENIZER not in manifest.files:
             raise BundleError(f"bundle {directory}: {MANIFEST} does not list {TOKENIZER}")
+        if manifest.cascade is not None and STAGE not in manifest.files:
+            raise BundleError(f"bundle {directory}: {MANIFEST} does not list {STAGE}")
         return cls(directory, manifest)
 
     def tokenizer(self) -> Tokenizer:

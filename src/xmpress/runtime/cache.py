@@ -26,18 +26,23 @@ class ScoreCache:
         self._scores: OrderedDict[bytes, FloatArray] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, pairs: Sequence[Pair]) -> list[FloatArray | None]:
-        """Per pair its scores, or ``None``."""
-        keys = [_key(pair) for pair in pairs]
+    def get(self, pairs: Sequence[Pair], asked: bytes = b"") -> list[FloatArray | None]:
+        """Per pair its scores, or ``None``.
+
+        Args:
+            pairs: the texts with their contexts.
+            asked: what was asked about them, where the scores depend on it.
+        """
+        keys = [_key(pair, asked) for pair in pairs]
         with self._lock:
             for key in keys:
                 if key in self._scores:
                     self._scores.move_to_end(key)
             return [self._scores.get(key) for key in keys]
 
-    def put(self, pairs: Sequence[Pair], scores: FloatArray) -> None:
-        """Remember the rows of ``scores``, [n, S]."""
-        keys = [_key(pair) for pair in pairs[-self._size :]]
+    def put(self, pairs: Sequence[Pair], scores: FloatArray, asked: bytes = b"") -> None:
+        """Remember the rows of ``scores``, [n, S]; for the arguments see `get`."""
+        keys = [_key(pair, asked) for pair in pairs[-self._size :]]
         with self._lock:
             # Copies: a view would keep the whole array alive.
             self._scores.update(zip(keys, map(np.copy, scores[-self._size :]), strict=True))
@@ -45,10 +50,12 @@ class ScoreCache:
                 self._scores.popitem(last=False)
 
 
-def _key(pair: Pair) -> bytes:
+def _key(pair: Pair, asked: bytes) -> bytes:
     text, context = pair
     digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16)
+    # 0xFE and 0xFF occur in no UTF-8 text.
+    if asked:
+        digest.update(b"\xfe" + asked)
     if context is not None:
-        # 0xFF occurs in no UTF-8 text.
         digest.update(b"\xff" + context.encode("utf-8", "surrogatepass"))
     return digest.digest()

@@ -67,6 +67,15 @@ class Encoded:
         """Per text int8 [T], views of `segments`."""
         return None if self.segments is None else self._rows(self.segments)
 
+    def take(self, rows: NDArray[np.intp]) -> Encoded:
+        """Some of the texts, by their numbers."""
+        lengths = self.lengths[rows]
+        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        source = np.repeat(self.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        segments = None if self.segments is None else self.segments[source]
+        return Encoded(self.tokens[source], offsets, segments)
+
     def _rows(self, flat: NDArray[Any]) -> list[NDArray[Any]]:
         bounds = self.offsets.tolist()
         return [flat[start:end] for start, end in pairwise(bounds)]

@@ -56,6 +56,8 @@ class Quantize(Pass[QuantizeParams]):
         fp32 = Bundle.open(self._fp32(context))
         if fp32.manifest.quantization is not None:
             raise ModelError(f"{fp32.path} is quantized already; start from its fp32 bundle")
+        if fp32.manifest.cascade is not None:
+            raise ModelError(f"{fp32.path} has a first stage; put 'cascade' after 'quantize'")
         (target / self.params.engine).mkdir(parents=True)
         shutil.copyfile(fp32.path / TOKENIZER, target / TOKENIZER)
         if self.params.mode in {"fp16", "bf16"}:

@@ -64,10 +64,10 @@ class Bench:
     def load(self) -> list[str]:
         return ["--rate", f"{self.rate:.3f}"]
 
-    def lasting(self) -> Iterable[int]:
-        """0, 1, 2, ... for as long as an attack lasts."""
+    def lasting(self, least: int = 1) -> Iterable[int]:
+        """0, 1, 2, ... for as long as an attack lasts, and at least so many."""
         end, turn = time.monotonic() + self.seconds, 0
-        while turn == 0 or time.monotonic() < end:
+        while turn < least or time.monotonic() < end:
             yield turn
             turn += 1
 

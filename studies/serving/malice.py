@@ -45,7 +45,7 @@ def _volley(
             Watch(server.pid) as watch,
             bench.stand.under_load(server, *bench.load) as load,
         ):
-            for turn in bench.lasting():
+            for turn in bench.lasting(len(requests)):
                 name, request = requests[turn % len(requests)]
                 reply = exchange(server, request)
                 statuses[reply.status] += 1
@@ -198,15 +198,14 @@ def keys(bench: Bench) -> Row:
 
         before = [status(key) for key in (stays, old, new)]
         with bench.stand.under_load(server, *bench.load, "--key", stays) as load:
-            for turn in bench.lasting():
+            for turn in bench.lasting(len(asks)):
                 refused[exchange(server, asks[turn % len(asks)][0]).status] += 1
             _write_keys(file, stays, old, new)
             both = [status(key) for key in (stays, old, new)]
             _write_keys(file, stays, new)
             after = [status(key) for key in (stays, old, new)]
-            _write_keys(file)
-            none = [status(key) for key in (stays, old, new)]
-            _write_keys(file, stays, new)
+        _write_keys(file)
+        none = [status(key) for key in (stays, old, new)]
     steps = [before, both, after, none]
     rotated = steps == [[200, 200, 401], [200, 200, 200], [200, 401, 200], [401, 401, 401]]
     return Row(

@@ -160,18 +160,21 @@ async def models(service: Service, request: Request) -> Response:
 
 def analyses(decoded: Decoded, tasks: TaskSet) -> list[dict[str, Any]]:
     """Per text, blank ones too, the predictions by task, for JSON."""
-    found: list[dict[str, Any]] = [{} for _ in decoded.present]
-    there = np.flatnonzero(decoded.present).tolist()
-    for task in tasks:
-        key = "labels" if task.multi else "label"
-        for analysis in found:
-            analysis[task.name] = {key: None, "confidence": None, "probabilities": {}}
-        for row, said in zip(there, _predictions(decoded, task, key), strict=True):
-            found[row][task.name] = said
-    return found
+    names = tasks.names
+    there = zip(*(_predictions(decoded, task) for task in tasks), strict=True)
+    nothing = [{_key(task): None, "confidence": None, "probabilities": {}} for task in tasks]
+    return [
+        dict(zip(names, next(there) if present else nothing, strict=True))
+        for present in decoded.present.tolist()
+    ]
 
 
-def _predictions(decoded: Decoded, task: Task, key: str) -> list[dict[str, Any]]:
+def _key(task: Task) -> str:
+    return "labels" if task.multi else "label"
+
+
+def _predictions(decoded: Decoded, task: Task) -> list[dict[str, Any]]:
+    key = _key(task)
     probabilities = decoded.probabilities[task.name].astype(np.float64).round(DIGITS).tolist()
     return [
         {

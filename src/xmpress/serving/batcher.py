@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
-from threading import Condition, Thread
+from threading import Condition, Lock, Thread
 from typing import Any, Protocol
 
 import numpy as np
@@ -109,7 +109,10 @@ class Batcher:
         self._codec = codec
         self._limit = limit
         self._observer = observer
-        self._changed = Condition()
+        # Of one lock. A thread that is woken for nothing takes the interpreter from one that works.
+        self._changed = Lock()
+        self._arrived = Condition(self._changed)  # texts to tokenise
+        self._waiting = Condition(self._changed)  # texts to run
         self._new: deque[tuple[Job, int]] = deque()  # jobs, and their first text not tokenised
         self._queue: FairQueue[Job] = FairQueue(token_budget(engines[0]))
         self._pending = 0
@@ -143,7 +146,7 @@ class Batcher:
             job = Job(pairs, self._codec.width)
             self._pending += len(pairs)
             self._new.append((job, 0))
-            self._changed.notify_all()
+            self._arrived.notify()
         return job
 
     def cancel(self, job: Job) -> None:
@@ -155,7 +158,7 @@ class Batcher:
         """Finish what was accepted, and end the threads."""
         with self._changed:
             self._closed = True
-            self._changed.notify_all()
+            self._wake_all()
         for thread in self._threads:
             thread.join()
 
@@ -176,7 +179,11 @@ class Batcher:
         job.settled = True
         self._pending -= len(job.pairs)
         if self._closed and not self._pending:
-            self._changed.notify_all()
+            self._wake_all()
+
+    def _wake_all(self) -> None:
+        self._arrived.notify_all()
+        self._waiting.notify_all()
 
     # ---- tokenising -------------------------------------------------------------------------
 
@@ -199,7 +206,7 @@ class Batcher:
                 for job, its in texts.items():
                     if not job.settled:
                         self._queue.add(job, job.flow, its)
-                self._changed.notify_all()
+                self._waiting.notify_all()
 
     def _next_part(self) -> list[tuple[Job, int]]:
         """The next texts to tokenise; none when all is done."""
@@ -207,7 +214,7 @@ class Batcher:
             while not self._new:
                 if self._closed and not self._pending:
                     return []
-                self._changed.wait()
+                self._arrived.wait()
             part: list[tuple[Job, int]] = []
             while self._new and len(part) < TOKENISED_AT_ONCE:
                 job, first = self._new.popleft()
@@ -238,7 +245,7 @@ class Batcher:
             while not len(self._queue):
                 if self._closed and not self._pending:
                     return []
-                self._changed.wait()
+                self._waiting.wait()
             batch = self._queue.take()
             now = time.perf_counter()
             fresh = {item.owner for item in batch if item.owner.started is None}

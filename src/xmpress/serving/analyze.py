@@ -162,7 +162,9 @@ def analyses(decoded: Decoded, tasks: TaskSet) -> list[dict[str, Any]]:
     """Per text, blank ones too, the predictions by task, for JSON."""
     names = tasks.names
     there = zip(*(_predictions(decoded, task) for task in tasks), strict=True)
-    nothing = [{_key(task): None, "confidence": None, "probabilities": {}} for task in tasks]
+    nothing: list[dict[str, Any]] = [
+        {_key(task): None, "confidence": None, "probabilities": {}} for task in tasks
+    ]
     return [
         dict(zip(names, next(there) if present else nothing, strict=True))
         for present in decoded.present.tolist()

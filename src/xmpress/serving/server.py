@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -56,6 +57,7 @@ def serve(
     check_distinct([names_of(spec, Bundle.open(spec.path)) for spec in specs])
     logs.configure()
     disable_created_metrics()  # type: ignore[no-untyped-call]  # times that nobody reads
+    allow_many_connections()
     failure: list[XmpressError] = []
 
     def give_up(error: XmpressError) -> None:
@@ -109,6 +111,21 @@ class _Server(uvicorn.Server):
         if self.should_exit and sig == signal.SIGINT:
             self.force_exit = True
         self.should_exit = True
+
+
+def allow_many_connections() -> None:
+    """Open as many files as the system lets this process.
+
+    A connection is a file, and the usual limit of 1,024 is soon reached by silent ones. It is there
+    for programs that use ``select``, which this one does not.
+    """
+    with contextlib.suppress(ImportError):  # Windows has no such limit
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        # Some systems call it unlimited and refuse it.
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _listen(settings: ServeSettings) -> socket.socket:

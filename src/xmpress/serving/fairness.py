@@ -130,9 +130,9 @@ def _batch_of_first(lengths: NDArray[np.int_], budget: int) -> NDArray[np.intp]:
     Of every range of lengths around the first's, its texts in their order, as many as the budget
     allows, would cost `OVERHEAD` and their padded tokens.
     """
-    present = np.unique(lengths)
-    shortest, longest = present[present <= lengths[0], None], present[present >= lengths[0]]
     ordered = np.sort(lengths)
+    present = ordered[np.diff(ordered, prepend=-1) > 0]
+    shortest, longest = present[present <= lengths[0], None], present[present >= lengths[0]]
     tokens = np.concatenate([[0], np.cumsum(ordered)])
     begin = np.searchsorted(ordered, shortest)
     end = np.searchsorted(ordered, longest, side="right")

@@ -11,6 +11,8 @@ from typing import Any
 
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
+
 
 class JsonFormatter(logging.Formatter):
     """Time, level, message and whatever was given as ``extra``.
@@ -31,7 +33,7 @@ class JsonFormatter(logging.Formatter):
             content["error"] = record.exc_info[0].__name__
             frames = traceback.extract_tb(record.exc_info[2])
             content["trace"] = [f"{f.filename}:{f.lineno} {f.name}" for f in frames]
-        return json.dumps(content, ensure_ascii=False, default=str)
+        return _ENCODER.encode(content)
 
 
 def configure() -> None:

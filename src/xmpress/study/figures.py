@@ -189,13 +189,14 @@ def student(freedom: float) -> float:
     """Half the width of a 95 % interval in standard errors, for Student's t.
 
     Example:
-        >>> [round(student(freedom), 2) for freedom in (1, 7, 25, math.inf)]
-        [12.71, 2.36, 2.06, 1.96]
+        >>> [round(student(freedom), 2) for freedom in (1, 6, 25, math.inf)]
+        [12.71, 2.45, 2.06, 1.96]
     """
     known = [*_T.items(), (math.inf, Z)]
-    # Close to linear in 1 / freedom, which numpy wants to rise.
+    # Its logarithm is close to linear in 1 / freedom, which numpy wants to rise.
     inverse = [1 / found for found, _ in reversed(known)]
-    return float(np.interp(1 / max(1.0, freedom), inverse, [t for _, t in reversed(known)]))
+    logs = [math.log(t) for _, t in reversed(known)]
+    return math.exp(np.interp(1 / max(1.0, freedom), inverse, logs))
 
 
 def wilson(share: float, items: int) -> tuple[float, float]:

@@ -229,7 +229,8 @@ def _unique(models: Sequence[ModelResult]) -> list[str]:
         for n, model in enumerate(models):
             if labels[n] in doubled:
                 value = f"#{n + 1}" if extra is None else getattr(model, extra)
-                more = "+".join(value) if isinstance(value, list) else value
+                more = "+".join(value) if isinstance(value, list) else value or ""
+                more = more.replace("_", "-")
                 if more and more not in labels[n]:
-                    labels[n] = f"{labels[n]} ({shown(str(more), 30)})"
+                    labels[n] = f"{labels[n]} ({shown(more, 30)})"
     return labels

@@ -7,6 +7,8 @@ from types import ModuleType
 
 import pytest
 
+from xmpress.study.results import StudyResults
+
 
 @pytest.fixture(scope="session")
 def synthetic() -> ModuleType:
@@ -18,3 +20,10 @@ def synthetic() -> ModuleType:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def whole(synthetic: ModuleType) -> StudyResults:
+    """The paper's matrix, on made-up numbers; vary it with ``model_copy(update=...)``."""
+    results: StudyResults = synthetic.results()
+    return results

@@ -7,6 +7,7 @@ in shape too, and every mark carries in ``data-tip`` what it shows.
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from dataclasses import dataclass
 from importlib import resources
@@ -18,6 +19,9 @@ WIDE, NARROW = 880.0, 350.0
 
 SHAPES = 6
 """Series that have a shape and a colour of their own; further ones begin again."""
+
+
+_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ def canvas(width: float, height: float, title: str) -> ET.Element:
             "width": num(width),
             "height": num(height),
             "role": "img",
-            "aria-label": title,
+            "aria-label": legal(title),
             "tabindex": "0",
         },
     )
@@ -83,15 +87,20 @@ def add(parent: ET.Element, tag: str, text: str | None = None, **attributes: obj
             if value is not None
         },
     )
-    element.text = text
+    element.text = None if text is None else legal(text)
     return element
+
+
+def legal(text: str) -> str:
+    """Text without the characters that XML does not know, which ElementTree lets pass."""
+    return _ILLEGAL.sub("", text)
 
 
 def num(value: object) -> str:
     """An attribute's value; coordinates to a tenth."""
     if isinstance(value, float):
         return f"{value:.1f}".removesuffix(".0")
-    return str(value)
+    return legal(str(value))
 
 
 def label(

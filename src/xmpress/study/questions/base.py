@@ -10,7 +10,7 @@ from xmpress.evaluation.scorecard import MIN_ROWS
 from xmpress.study.charts import Chart
 from xmpress.study.figures import Figure, bracket, entry
 from xmpress.study.results import Question
-from xmpress.study.view import Group, View
+from xmpress.study.view import Group, View, shown
 
 NO_DIFFERENCE = "no difference shown"
 """What is said where an interval includes zero."""
@@ -124,7 +124,7 @@ def cells_table(
         entries = [cell(cells.get((name, lang))) for name in columns]
         if by_language:
             entries.append(cell(by_language.get(lang)))
-        rows.append((lang, tuple(entries)))
+        rows.append((shown(lang, 20), tuple(entries)))
     if by_column and len(languages) > 1:
         last = [cell(by_column.get(name)) for name in columns]
         rows.append((MEAN, (*last, *([cell(total)] if by_language else []))))

@@ -1,0 +1,170 @@
+"""The seven questions: what is said, and what is not said."""
+
+import pytest
+
+from xmpress.errors import DataError
+from xmpress.study.questions import NO_DIFFERENCE, answers
+from xmpress.study.results import Consistency
+from xmpress.study.view import View
+
+KEYS = ["multi_task", "compression", "languages", "zero_shot", "consistency", "calibration", "cost"]
+
+
+def by_key(results):
+    return {answer.key: answer for answer in answers(View(results))}
+
+
+def varied(results, **fields):
+    return results.model_copy(update=fields)
+
+
+def level(model, reference, drop: float, half: float, synthetic):
+    """A model whose comparison says that everything dropped by so much, within so much."""
+    card, base = model.card(), reference.card()
+    found = synthetic.comparison(base, card).to_dict()
+    for value in [
+        found["average"], *found["tasks"].values(), *found["languages"].values(), *found["cells"]
+    ]:  # fmt: skip
+        value.update(percent=drop, low=drop - half, high=drop + half)
+    return model.model_copy(update={"comparison": found})
+
+
+@pytest.fixture(scope="module")
+def told(whole):
+    return by_key(whole)
+
+
+def test_every_question_has_a_table_a_plot_and_a_sentence(told) -> None:
+    assert list(told) == KEYS
+    for answer in told.values():
+        assert answer.answered and answer.chart is not None and answer.finding.endswith(".")
+        assert answer.reading
+        for part in answer.tables:
+            assert len(part.runs) in {0, len(part.grid.rows)}
+            assert all(len(entries) == len(part.grid.columns) for _, entries in part.grid.rows)
+
+
+def test_multi_task_has_a_table_per_encoder_and_one_by_task(told) -> None:
+    by_task, xlmr, mbert = told["multi_task"].tables
+    assert [name for name, _ in by_task.grid.rows][-1] == "mbert · mean"
+    assert len(xlmr.grid.rows) == len(mbert.grid.rows) == 13
+    assert xlmr.grid.columns == (
+        "sentiment", "emotion", "intensity", "effort", "actionability", "mean",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("drop", "half", "said"),
+    [
+        (0.5, 1.0, f"{NO_DIFFERENCE} on average (0.5 % [−0.5, 1.5]); nor for any single task"),
+        (2.0, 1.0, "score lower than the multi-task model by 2.0 % [1.0, 3.0] on average; "
+                   "multi-task training helps sentiment, emotion, intensity, effort and "
+                   "actionability"),
+        (-2.0, 1.0, "score higher than the multi-task model by 2.0 % [1.0, 3.0] on average; "
+                    "it hurts sentiment"),
+    ],
+)  # fmt: skip
+def test_what_multi_task_is_said_to_do_follows_the_interval(
+    synthetic, whole, drop: float, half: float, said: str
+) -> None:
+    results = whole
+    models = [
+        level(m, results.model(m.reference), drop, half, synthetic)
+        if m.role == "single_task" and m.encoder == "xlmr" else m
+        for m in results.models
+    ]  # fmt: skip
+    finding = by_key(varied(whole, models=models))["multi_task"].finding
+    assert said in finding.split("mbert:")[0]
+
+
+def test_a_loss_within_its_interval_is_no_finding(synthetic) -> None:
+    results = synthetic.small()
+    model = level(results.models[1], results.models[0], 1.0, 2.0, synthetic)
+    told = by_key(synthetic.small(models=[results.models[0], model]))
+    assert NO_DIFFERENCE in told["languages"].finding
+    assert "a loss that the interval does not tell from none" in told["compression"].finding
+
+
+def test_who_pays_counts_cells_against_chance(told) -> None:
+    finding = told["languages"].finding
+    assert "Of 60 cells" in finding and "by chance alone it would be about 1.5 of each" in finding
+    assert len(told["languages"].chart.tiles) == 72
+
+
+def test_zero_shot_has_one_regime_per_way_to_leave_out(told) -> None:
+    first = told["zero_shot"].tables[0].grid
+    assert first.columns == ("trained on all other languages", "trained on en")
+    cells = dict(first.rows)
+    assert cells["en"][1].text == "–" and cells["en"][0].text != "–"
+    assert "Trained on en, the 11 languages left out lose" in told["zero_shot"].finding
+
+
+def test_consistency_is_told_apart_only_where_intervals_do_not_meet(whole, told) -> None:
+    assert f"against xlmr multi-task {NO_DIFFERENCE}" in told["consistency"].finding
+    worse = {"sentiment": Consistency(same=0.2, agreement={"de": 0.3}, items=70)}
+    models = [
+        m.model_copy(update={"consistency": worse}) if m.name == "minilm-l6 int8" else m
+        for m in whole.models
+    ]
+    finding = by_key(varied(whole, models=models))["consistency"].finding
+    assert "it is less consistent than xlmr multi-task for sentiment" in finding
+
+
+def test_calibration_needs_seeds(synthetic, told) -> None:
+    assert "over 2 seeds" in told["calibration"].finding
+    one = by_key(synthetic.small())["calibration"].finding
+    assert f"{NO_DIFFERENCE}, for there is one seed" in one
+
+
+def test_cost_names_models_not_ids(told) -> None:
+    assert "minilm-l6 int8 over xlmr multi-task: 1 instead of 6 machines" in told["cost"].finding
+    assert "/seed1" not in told["cost"].finding
+    bars = told["cost"].chart.bars
+    assert [bar.value for bar in bars] == [1, 5, 1, 60, 1, 6]
+
+
+def test_the_least_study_says_why_not(synthetic) -> None:
+    told = by_key(synthetic.small())
+    assert list(told) == KEYS
+    assert told["multi_task"].unjudged == ("There is one task.",)
+    for key in ("multi_task", "zero_shot", "consistency", "cost"):
+        assert not told[key].answered and told[key].finding == "Could not be judged."
+        assert told[key].unjudged
+    assert "models are ordered by their size" in told["compression"].unjudged[0]
+    assert "1 cell" not in told["languages"].finding
+
+
+def test_nothing_made_yet(whole) -> None:
+    told = by_key(varied(whole, models=[], speed=None, cost=None, complete=False))
+    for answer in told.values():
+        assert not answer.answered
+        assert "The study is still running." in answer.unjudged
+
+
+def test_models_without_scores_are_passed_over(whole) -> None:
+    bare = {"scorecard": None, "comparison": None, "consistency": None, "calibration": None}
+    models = [m if n % 3 else m.model_copy(update=bare) for n, m in enumerate(whole.models)]
+    assert all(answer.finding for answer in answers(View(varied(whole, models=models))))
+
+
+def test_a_language_without_labels_is_named(synthetic, whole) -> None:
+    rows = {("emotion", "th"): 0, ("emotion", "zh"): 12}
+    make = synthetic.Maker(["sentiment", "emotion"], ["en", "th", "zh"], (1, 2), rows)
+    make.add("big", "multi_task", 0.8)
+    make.add("less", "compressed", 0.7, recipe="r", variant="int8", reference="big")
+    told = by_key(
+        varied(
+            whole, models=make.models, languages=["en", "th", "zh"],
+            speed=None, cost=None, missing=[], tasks=[synthetic.task("sentiment"), synthetic.task("emotion")],
+        )
+    )["languages"]  # fmt: skip
+    assert told.unjudged == ("emotion: no labelled test rows in th.",)
+    table = dict(told.tables[0].grid.rows)
+    assert table["th"][1].text == "–"
+    assert table["zh"][1].unsure
+    assert any("fewer than 50" in note for note in told.tables[0].grid.notes)
+
+
+def test_cost_of_another_form_is_an_error(synthetic) -> None:
+    with pytest.raises(DataError, match=r"cost is not what .* computes"):
+        by_key(synthetic.small(cost={"bills": []}))

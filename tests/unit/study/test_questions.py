@@ -155,7 +155,8 @@ def test_a_language_without_labels_is_named(synthetic, whole) -> None:
     told = by_key(
         varied(
             whole, models=make.models, languages=["en", "th", "zh"],
-            speed=None, cost=None, missing=[], tasks=[synthetic.task("sentiment"), synthetic.task("emotion")],
+            tasks=[synthetic.task("sentiment"), synthetic.task("emotion")],
+            speed=None, cost=None, missing=[],
         )
     )["languages"]  # fmt: skip
     assert told.unjudged == ("emotion: no labelled test rows in th.",)

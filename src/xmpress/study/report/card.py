@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 import yaml
@@ -12,7 +13,7 @@ from xmpress.study.questions.base import cells_table, listed, runs, with_remarks
 from xmpress.study.recommend import Recommendation
 from xmpress.study.report.content import Content
 from xmpress.study.report.markdown import code, plain
-from xmpress.study.view import Group
+from xmpress.study.view import Group, shown
 
 
 def model_card(content: Content, best: Recommendation) -> str:
@@ -48,7 +49,7 @@ def _parts(content: Content, best: Recommendation) -> Iterator[str]:
     )
     if first.path:
         yield "## Use"
-        place = f"../{first.path}"
+        place = shlex.quote(f"../{shown(first.path, 400)}")
         yield f"```console\n$ xmpress analyze comments.csv -m {place} -o scored.csv\n```"
     yield "## Quality"
     yield (
@@ -62,7 +63,7 @@ def _parts(content: Content, best: Recommendation) -> Iterator[str]:
         view.languages,
         [task.name for task in tasks],
         {(t.name, lang): group.cell(t.name, lang) for t in tasks for lang in view.languages},
-        ({lang: group.language(lang) for lang in view.languages}, {}, None),
+        ({lang: group.language(lang) for lang in view.languages if len(tasks) > 1}, {}, None),
         runs([group]),
     )
     yield _table(languages.grid)
@@ -138,7 +139,7 @@ def _limits(content: Content, group: Group) -> list[str]:
         "Judged on the data named here alone: texts of another kind, length or time may be "
         "answered worse. Languages that are not named were not tested."
     )
-    limits += [reason for answer in content.answers for reason in answer.unjudged
+    limits += [f"Not judged: {reason}" for answer in content.answers for reason in answer.unjudged
                if answer.key in {"languages", "consistency", "calibration"}]  # fmt: skip
     return list(dict.fromkeys(limits))
 

@@ -250,7 +250,7 @@ class Content:
             (
                 f"seed {model.seed}"
                 + (f", {duration(model.seconds)}" if model.seconds is not None else "")
-                + (f", guard {model.verdict}" if model.verdict else ""),
+                + (f", guard {shown(model.verdict)}" if model.verdict else ""),
                 shown(model.command or "", 600) if model.command else "",
                 shown(model.path or "", 300) if model.path else "",
             )

@@ -72,7 +72,8 @@ def _parts(content: Content, plots: dict[str, str]) -> Iterator[str]:
 
 def _answer(answer: Answer, plot: str | None) -> Iterator[str]:
     yield f"## {answer.title}"
-    yield f"**{plain(answer.finding)}**"
+    if answer.answered:
+        yield f"**{plain(answer.finding)}**"
     if answer.unjudged:
         yield "Could not be judged:"
         yield "\n".join(f"- {plain(reason)}" for reason in answer.unjudged)
@@ -115,7 +116,7 @@ def _appendix(content: Content) -> Iterator[str]:
         yield "\n".join(
             line for group in content.view.groups for line in (
                 f"- {plain(group.label)}",
-                *(f"    - {what}: {code(command) if command else 'no command'}"
+                *(f"    - {plain(what)}: {code(command) if command else 'no command'}"
                   + (f", in {code(path)}" if path else "")
                   for what, command, path in content.made(group)),
             )

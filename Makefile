@@ -35,6 +35,10 @@ docs/reference/cli.md: $(VENV)/.installed $(wildcard src/xmpress/cli/*.py) docs/
 	$(BIN)/python docs/cli_reference.py > $@.new
 	@mv $@.new $@
 
+docs/reference/study.md: $(VENV)/.installed src/xmpress/study/config.py docs/study_reference.py
+	$(BIN)/python docs/study_reference.py > $@.new
+	@mv $@.new $@
+
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "xmpress needs Python 3.11 or newer as '$(PYTHON)'; name another: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }

@@ -138,6 +138,23 @@ def test_command_line_reference_is_current() -> None:
     assert written == reference(), "run: make docs/reference/cli.md"
 
 
+def test_study_reference() -> None:
+    written = (ROOT / "docs" / "reference" / "study.md").read_text(encoding="utf-8")
+    reference = runpy.run_path(str(ROOT / "docs" / "study_reference.py"))["reference"]
+    assert written == reference(), "run: make docs/reference/study.md"
+
+
+@pytest.mark.parametrize("snippet", snippets("check: study"))
+def test_study(snippet: Snippet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from xmpress.study import load_study
+
+    task = "tasks: [{name: mood, kind: single_label, labels: [good, bad]}]"
+    (tmp_path / "tasks.yaml").write_text(task, encoding="utf-8")
+    (tmp_path / "study.yaml").write_text(snippet.body, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert load_study("study.yaml").recipes
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for match in LINK.finditer(page.read_text(encoding="utf-8")):

@@ -1,4 +1,4 @@
-"""The whole way on the bundled sample, in minutes: train, compress, compare, analyse."""
+"""The whole way on the bundled sample, in minutes: train, compress, compare, analyse, study."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from xmpress.evaluation import Comparison
 from xmpress.modeling import load_model
 from xmpress.resources import shipped
 from xmpress.runtime.analyzer import Analyzer
+from xmpress.study import StudyRun, run_study
 from xmpress.training import TrainConfig, TrainResult, train
 
 TRAINING: dict[str, Any] = {
@@ -73,6 +74,7 @@ class DemoResult:
         speed: teacher (torch, fp32) and student (bundle, int8) on the same texts.
         feedback: the file that was analysed.
         scored: the same with predictions.
+        study: the study that ships as ``quick``: more models, and a report on them.
     """
 
     teacher: TrainResult
@@ -81,12 +83,13 @@ class DemoResult:
     speed: list[Throughput]
     feedback: Path
     scored: Path
+    study: StudyRun
 
 
 def run(
     out: str | Path, *, say: Callable[[str], None] = lambda line: None, quiet: bool = False
 ) -> DemoResult:
-    """Train a small teacher, compress it, compare both, and analyse a file of feedback.
+    """Train a small teacher, compress it, compare both, analyse a file, and run the quick study.
 
     Args:
         out: folder for everything that is made; what an earlier demo made there is replaced.
@@ -94,11 +97,11 @@ def run(
         quiet: no progress bars.
     """
     out = Path(out)
-    say("1/4  training a multi-task teacher on the bundled sample (12 languages, 5 tasks)")
+    say("1/5  training a multi-task teacher on the bundled sample (12 languages, 5 tasks)")
     teacher = train(
         TrainConfig.model_validate(TRAINING), out / "teacher", overwrite=True, quiet=quiet
     )
-    say("2/4  compressing it: a one-layer student learns its answers, then int8")
+    say("2/5  compressing it: a one-layer student learns its answers, then int8")
     student = compress(
         Recipe.model_validate(RECIPE),
         model=teacher.path,
@@ -106,17 +109,19 @@ def run(
         say=say,
         quiet=quiet,
     )
-    say("3/4  measuring both on the texts of the test split, in turns")
+    say("3/5  measuring both on the texts of the test split, in turns")
     test = load_dataset("sample", TrainConfig.model_validate(TRAINING).task_set(), split="test")
     analyzer = Analyzer(student.bundle)
     speed = compare_throughput(
         [load_model(teacher.path), analyzer], test.texts, contexts=test.contexts
     )
-    say("4/4  analysing a file of feedback")
+    say("4/5  analysing a file of feedback")
     feedback = shipped("examples") / "feedback.csv"
     scored = out / "feedback.scored.csv"
     with TableWriter(scored) as writer:
         writer.write(analyzer.analyze_table(read_table(feedback)))
+    say("5/5  a study: one task or all, what compression costs, languages left out, and a report")
+    study = run_study("quick", out / "study", resume=True, say=say, quiet=quiet)
     if student.comparison is None:  # the recipe names data, so there is one
         raise RuntimeError("the demo's recipe was not judged")
-    return DemoResult(teacher, student, student.comparison, speed, feedback, scored)
+    return DemoResult(teacher, student, student.comparison, speed, feedback, scored, study)

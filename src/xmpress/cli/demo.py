@@ -25,15 +25,16 @@ def demo(
     ] = Path("xmpress-demo"),
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
-    """Train a small model on bundled data, compress it, show what that cost, and use it.
+    """Train a small model on bundled data, compress it, show what that cost, use it, and report.
 
-    It takes a few minutes on two cores. The models are too small for real work; the way is the
-    same.
+    It takes a few minutes on two cores, and ends with the study that ships as `quick` and its
+    report. The models are too small for real work; the way is the same.
 
     Example:
       xmpress demo -o xmpress-demo
     """
     need("train", "xmpress demo")
+    from xmpress.cli.study import models_table
     from xmpress.demo import run
     from xmpress.evaluation.render import to_table
 
@@ -46,7 +47,10 @@ def demo(
     out.print()
     _show_feedback(result)
     out.print()
+    out.print(models_table(result.study.results))
+    out.print()
     out.print(_next(result, out_dir), soft_wrap=True, markup=False)
+    result.study.check()
 
 
 def _models(result: DemoResult) -> Table:
@@ -116,10 +120,12 @@ def _next(result: DemoResult, out_dir: Path) -> str:
             f"  {result.student.bundle}  the student's bundle; runs without torch",
             f"  {out_dir / 'student' / 'report.json'}  what each pass cost",
             f"  {result.scored}  {result.feedback.name} with predictions",
+            f"  {result.study.report or result.study.directory}  the report of the quick study",
             "Next:",
             f"  xmpress analyze YOUR.csv -m {result.student.bundle}",
             f"  xmpress info {result.student.bundle}",
             "  xmpress recipe list",
+            "  xmpress study quick -o runs/quick",
             "  xmpress train --data YOUR-LABELS.csv --encoder xlm-roberta-base -o runs/teacher",
         ]
     )

@@ -68,8 +68,8 @@ def open_encoder(
         spec: hub name, directory, zoo name (``zoo:small``), configuration, or its file.
         workspace: the tokenizer's files are put there; if it holds some already (from a training
             that was interrupted), they are used.
-        tokenizer: a directory with ``tokenizer.json``; otherwise the encoder's own, or one learned
-            from ``texts`` for an encoder made from a configuration.
+        tokenizer: a directory with ``tokenizer.json``, or a zoo name; otherwise the encoder's own,
+            or one learned from ``texts`` for an encoder made from a configuration.
         vocab_size: size of a tokenizer that is learned.
         texts: what a tokenizer is learned from.
 
@@ -81,7 +81,7 @@ def open_encoder(
     if config is None:
         return _pretrained(str(spec), workspace)
     if tokenizer is not None:
-        files = Path(tokenizer)
+        files = Path(_location(str(tokenizer)))
         if not (files / "tokenizer.json").is_file():
             raise ModelError(f"{files} holds no tokenizer.json")
     else:
@@ -187,8 +187,13 @@ def _architecture(config: dict[str, Any], tokenizer: Tokenizer) -> Any:
     return CONFIG_MAPPING[name](**sizes)
 
 
+def _location(name: str) -> str:
+    """The directory of a zoo name; anything else as it is."""
+    return str(resolve(name.removeprefix("zoo:"))) if name.startswith("zoo:") else name
+
+
 def _pretrained(name: str, workspace: Path) -> EncoderSource:
-    location = str(resolve(name.removeprefix("zoo:"))) if name.startswith("zoo:") else name
+    location = _location(name)
     try:
         config = AutoConfig.from_pretrained(location)
         if any(getattr(config, key, None) for key in SHAPE_KEYS):

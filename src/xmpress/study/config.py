@@ -25,7 +25,8 @@ OWN = ("data", "tasks", "only_tasks", "only_languages", "encoder", "columns", "t
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # The meaning of each key stands in the reference, docs/reference/study.md.
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 def _empty(value: Any) -> Any:
@@ -93,8 +94,13 @@ class RecipeSection(_Scope):
     """Which of the recipe's models; the study's ``variants`` if left out."""
 
 
-class Evaluation(EvaluationSpec):
+class Evaluation(_Section):
     """What scorecards and comparisons are of."""
+
+    split: Literal["test", "validation"] = "test"
+    """Rows that nobody trained or tuned on, unless for a reason."""
+    max_rows: Annotated[int, Field(ge=1)] | None = None
+    """At most so many of them, drawn evenly over languages and tasks; all if left out."""
 
     resamples: Annotated[int, Field(ge=1)] = 1000
     """Of the paired bootstrap behind the intervals."""

@@ -25,6 +25,8 @@ RECORD = "step.json"
 STATE = "state.json"
 ERROR = "error.txt"
 ELAPSED = "elapsed.json"
+LARGE = {"train", "compress"}
+"""Kinds of step that leave models in memory."""
 SHORT = 12
 """Characters of a hash that stand in the name of a directory."""
 Status = Literal["waiting", "running", "done", "failed", "blocked"]
@@ -122,7 +124,8 @@ class Execution:
                 self._take_up(state)
             if state.status != "done":
                 self._run(step, state)
-                gc.collect()  # a model's cycles would stay in memory beside the next one
+                if step.kind in LARGE:
+                    gc.collect()  # its cycles would stay in memory beside the next model
                 after()
         self._tell()
         if all(state.status == "done" for state in self.states.values()):

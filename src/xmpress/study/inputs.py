@@ -22,7 +22,7 @@ def training_inputs(settings: TrainConfig, rows: Rows) -> dict[str, Any]:
         "settings": settings.model_dump(mode="json", exclude=PLACES),
         "tasks": settings.task_set().model_dump(mode="json"),
         "encoder": _encoder(settings.encoder),
-        "tokenizer": settings.tokenizer and file_or_name(f"{settings.tokenizer}/tokenizer.json"),
+        "tokenizer": _tokenizer(settings.tokenizer),
         "data": rows.fingerprint,
     }
 
@@ -52,10 +52,17 @@ def file_or_name(name: str | None) -> str | None:
     return sha256(name) if name is not None and Path(name).is_file() else name
 
 
+def _located(name: str) -> Path:
+    return resolve(name.removeprefix("zoo:")) if name.startswith("zoo:") else Path(name)
+
+
 def _encoder(spec: str | Mapping[str, Any]) -> Any:
     """An encoder by its weights where they are here, else by its name or configuration."""
     if not isinstance(spec, str):
         return dict(spec)
-    zoo = spec.startswith("zoo:")
-    path = resolve(spec.removeprefix("zoo:")) if zoo else Path(spec)
+    path = _located(spec)
     return Artefact(path).fingerprint if path.is_dir() else file_or_name(spec)
+
+
+def _tokenizer(name: str | None) -> str | None:
+    return name and file_or_name(str(_located(name) / "tokenizer.json"))

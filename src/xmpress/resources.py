@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def shipped(name: str) -> Path:
-    """The folder ``recipes``, ``studies`` or ``examples``, in an installed package as in a checkout."""
+    """A folder such as ``recipes`` or ``studies``, in an installed package as in a checkout."""
     package = Path(__file__).resolve().parent
     inside = package / name
     return inside if inside.is_dir() else package.parents[1] / name

@@ -46,8 +46,8 @@ class TrainConfig(BaseModel):
     """A hub name, a directory, a zoo name (``zoo:small``), a configuration file, or the
     configuration itself (``{model_type: bert, num_hidden_layers: 4, ...}``): random weights."""
     tokenizer: str | None = None
-    """Directory with ``tokenizer.json``, or a zoo name (``zoo:default``), for an encoder with random
-    weights; learned if absent."""
+    """Directory with ``tokenizer.json``, or a zoo name (``zoo:default``), for an encoder with
+    random weights; learned if absent."""
     vocab_size: Annotated[int, Field(ge=300)] = 32_000
     """Size of a tokenizer that is learned."""
     pooling: Literal["mean", "first"] = "mean"

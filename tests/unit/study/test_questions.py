@@ -166,6 +166,22 @@ def test_a_language_without_labels_is_named(synthetic, whole) -> None:
     assert any("fewer than 50" in note for note in told.tables[0].grid.notes)
 
 
+def test_too_few_rows_are_no_finding_however_large_the_difference(synthetic) -> None:
+    rows = {("sentiment", lang): 12 for lang in ("en", "fr")}
+    make = synthetic.Maker(["sentiment"], ["en", "fr"], (1,), rows)
+    make.add("all", "multi_task", 0.8)
+    make.add("one", "single_task", 0.3, tasks=["sentiment"], reference="all")
+    make.add("half", "zero_shot", 0.3, trained=["en"], reference="all")
+    make.add("less", "compressed", 0.3, recipe="r", reference="all", bytes=10)
+    told = by_key(synthetic.small(models=make.models, languages=["en", "fr"], missing=[]))
+    assert "too few labelled rows to judge for sentiment" in told["multi_task"].finding
+    assert "too few labelled rows to judge in the language left out" in told["zero_shot"].finding
+    assert "no language has rows enough" in told["languages"].finding
+    assert "too few labelled rows to judge" in told["compression"].finding or (
+        "No compressed model keeps" in told["compression"].finding
+    )
+
+
 def test_cost_of_another_form_is_an_error(synthetic) -> None:
     with pytest.raises(DataError, match=r"cost is not what .* computes"):
         by_key(synthetic.small(cost={"bills": []}))

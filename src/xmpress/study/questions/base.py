@@ -15,7 +15,8 @@ from xmpress.study.view import Group, View, shown
 NO_DIFFERENCE = "no difference shown"
 """What is said where an interval includes zero."""
 
-BOLD = "In brackets the 95 % interval; in bold where it excludes 0."
+TOO_FEW = "too few labelled rows to judge"
+"""What is said where a number rests on too little."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,8 @@ def _remarks(rows: Sequence[tuple[str, Sequence[Entry]]]) -> list[str]:
     entries = [one for _, row in rows for one in row]
     remarks = []
     if any(one.interval for one in entries):
-        remarks.append(BOLD)
+        bold = "; in bold where it excludes 0" if any(one.style for one in entries) else ""
+        remarks.append(f"In brackets the 95 % interval{bold}.")
     if any("±" in one.text for one in entries):
         remarks.append("± is the standard deviation over the seeds.")
     if any(one.unsure for one in entries):

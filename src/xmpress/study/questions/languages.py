@@ -10,6 +10,7 @@ from xmpress.study.charts import Heatmap, Tile
 from xmpress.study.figures import Figure, bracket, number
 from xmpress.study.questions.base import (
     NO_DIFFERENCE,
+    TOO_FEW,
     Answer,
     Table,
     cells_table,
@@ -93,7 +94,9 @@ def _finding(view: View, group: Group) -> str:
 def _only(languages: dict[str, Figure]) -> str:
     ((lang, figure),) = languages.items()
     if not figure.sure:
-        return f"{NO_DIFFERENCE} in {lang} ({bracket(figure, 1, ' %')})"
+        return (
+            f"{NO_DIFFERENCE if figure.judged else TOO_FEW} in {lang} ({bracket(figure, 1, ' %')})"
+        )
     word = "loses" if figure.value > 0 else "wins"
     value = figure if figure.value > 0 else figure.scaled(-1)
     return f"{lang} {word} {bracket(value, 1, ' %')}"

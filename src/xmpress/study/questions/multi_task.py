@@ -10,6 +10,7 @@ from xmpress.study.charts import Lane, Mark, Series, Strip
 from xmpress.study.figures import Figure, bracket, entry, mean_of
 from xmpress.study.questions.base import (
     NO_DIFFERENCE,
+    TOO_FEW,
     Answer,
     Table,
     cells_table,
@@ -100,25 +101,24 @@ def _finding(pair: _Pair) -> str:
     mean, tasks = pair.mean, pair.tasks
     if mean is None:
         return f"{pair.encoder}: could not be judged."
+    where = "on average" if len(tasks) > 1 else f"for {next(iter(tasks))}"
+    if not mean.judged:
+        return f"{pair.encoder}: {TOO_FEW} {where} ({bracket(mean, 1, ' %')})."
     said = f"{pair.encoder}: "
     if not mean.sure:
-        said += f"{NO_DIFFERENCE} on average ({bracket(mean, 1, ' %')})"
-    elif mean.value > 0:
-        said += (
-            "single-task models score lower than the multi-task model by "
-            f"{bracket(mean, 1, ' %')} on average"
-        )
+        said += f"{NO_DIFFERENCE} {where} ({bracket(mean, 1, ' %')})"
     else:
+        up = mean.value > 0
         said += (
-            "single-task models score higher than the multi-task model by "
-            f"{bracket(mean.scaled(-1), 1, ' %')} on average"
+            f"single-task models score {'lower' if up else 'higher'} than the multi-task model by "
+            f"{bracket(mean if up else mean.scaled(-1), 1, ' %')} {where}"
         )
     helps = [task for task, figure in tasks.items() if figure.sure and figure.value > 0]
     hurts = [task for task, figure in tasks.items() if figure.sure and figure.value < 0]
     parts = []
-    if helps:
+    if helps and len(tasks) > 1:
         parts.append(f"multi-task training helps {listed(helps)}")
-    if hurts:
+    if hurts and len(tasks) > 1:
         parts.append(f"it hurts {listed(hurts)}")
     if len(tasks) > 1 and not parts:
         parts.append("nor for any single task" if not mean.sure else "for no single task by itself")

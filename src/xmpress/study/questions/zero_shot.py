@@ -10,6 +10,7 @@ from xmpress.study.charts import Lane, Mark, Series, Strip
 from xmpress.study.figures import Figure, bracket, mean_of
 from xmpress.study.questions.base import (
     NO_DIFFERENCE,
+    TOO_FEW,
     Answer,
     Table,
     cells_table,
@@ -115,6 +116,8 @@ def _finding(regime: _Regime) -> str:
     many = len(languages)
     where = "the language left out" if many == 1 else f"the {many} languages left out"
     value = bracket(mean, 1, " %")
+    if not mean.judged:
+        return f"Trained on {regime.name}: {TOO_FEW} in {where} ({value})."
     if not mean.sure:
         said = f"Trained on {regime.name}: {NO_DIFFERENCE} on average in {where} ({value})"
     else:

@@ -174,7 +174,13 @@ class Content:
     @cached_property
     def rows(self) -> Table | None:
         """Rows by language and split."""
-        by_split = self.results.data.rows
+        order = ["train", "validation", "test"]
+        by_split = dict(
+            sorted(
+                self.results.data.rows.items(),
+                key=lambda item: order.index(item[0]) if item[0] in order else len(order),
+            )
+        )
         langs = sorted({lang for counts in by_split.values() for lang in counts})
         if not langs:
             return None
@@ -271,7 +277,7 @@ def machine_text(machine: dict[str, object]) -> str:
     parts = [machine.get("cpu"), machine.get("architecture"), names, machine.get("system")]
     threads = machine.get("threads")
     if threads:
-        parts.append(f"{threads} threads")
+        parts.append(f"{threads} thread{'s' if threads != 1 else ''}")
     accelerator = machine.get("accelerator")
     return ", ".join(str(part) for part in (*parts, accelerator) if part) or "not recorded"
 

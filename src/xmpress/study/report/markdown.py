@@ -50,7 +50,7 @@ def _parts(content: Content, plots: dict[str, str]) -> Iterator[str]:
     yield "## In short"
     yield "\n".join(
         f"- **{answer.title}** {plain(answer.finding)}"
-        + (f" {plain(answer.unjudged[0])}" if not answer.answered and answer.unjudged else "")
+        + ("" if answer.answered else f" {plain(' '.join(answer.unjudged))}")
         for answer in content.answers
     )
     for answer in content.answers:

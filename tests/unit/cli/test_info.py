@@ -21,6 +21,16 @@ def test_bundle(run, tiny_bundle):
     assert report["bytes"] == sum(f.stat().st_size for f in tiny_bundle.rglob("*") if f.is_file())
 
 
+def test_bundle_with_a_first_stage(run, cascade_bundle):
+    path = cascade_bundle(0.75)
+    outcome = run("info", path)
+    assert "first stage" in outcome.out
+    assert "certainty (sentiment 0.75" in outcome.out
+    report = run("info", path, "--json").json
+    assert report["engines"] == ["onnx"]
+    assert report["cascade"]["temperature"]["effort"] == 0.5
+
+
 def test_model_directory(run, tiny_model_dir):
     report = run("info", tiny_model_dir, "--json").json
     weights = load_file(tiny_model_dir / "model.safetensors")

@@ -10,6 +10,7 @@ from xmpress.runtime.analyzer import Analyzer
 
 STUDENT = "student={layers: 1, hidden: 16, heads: 4, ffn: 32, init: teacher-embedding}"
 QUICK = {
+    "cascade": ("dimensions=8", "hidden=8", "rows=60", "epochs=1", "timed_rows=5"),
     "distill": ("steps=2", "epochs=null", "batch_tokens=512", "max_rows=60"),
     "prune": ("rows=32", "recover={steps: 2, batch_tokens: 512, max_rows: 60}"),
     "quantize": ("checked_rows=20", "calibration_rows=20"),
@@ -47,7 +48,8 @@ def test_a_recipe_that_ships_runs(
     asked = [spec.name for spec in load_recipe(name).passes]
     assert passes[: len(asked)] == asked
     before = sum(f.stat().st_size for f in tiny_model_dir.rglob("*") if f.is_file())
-    assert report["passes"][-1]["bytes"]["after"] < before
+    if name != "cascade":  # which adds something
+        assert report["passes"][-1]["bytes"]["after"] < before
     assert Analyzer(result.bundle, threads=1).analyze("the queue was great")[0]["sentiment"].label
 
 

@@ -17,8 +17,10 @@ from xmpress.compression.guard import Guard, judge
 from xmpress.compression.outputs import cached_logits
 from xmpress.compression.passes import Artefact, Context, Kind, Pass, PassParams
 from xmpress.data import Dataset
+from xmpress.data.files import atomic_path
 from xmpress.evaluation.tuning import fit_temperature
 from xmpress.export import export_bundle
+from xmpress.provenance import digest
 from xmpress.runtime.analyzer import Analyzer
 from xmpress.runtime.bundle import Bundle, write_manifest
 from xmpress.runtime.cascade import STAGE, CascadeSpec, FirstStage, StageWeights
@@ -153,6 +155,25 @@ class Cascade(Pass[CascadeParams]):
         return plain
 
     def _train(self, context: Context, analyzer: Analyzer, rows: Dataset) -> StageWeights:
+        """The stage; trained once whatever the limits are."""
+        keys = ("dimensions", "hidden", "epochs", "learning_rate")
+        key = digest(
+            {
+                "revision": self.revision,
+                "main": Artefact(analyzer.bundle.path).fingerprint,
+                "rows": rows.fingerprint,
+                "seed": context.seed,
+                **self.params.model_dump(include=set(keys)),
+            }
+        )
+        kept = context.cache / f"stage-{key[:40]}.npz"
+        if not kept.is_file():
+            weights = self._trained(context, analyzer, rows)
+            with atomic_path(kept) as temporary:
+                weights.save(temporary)
+        return StageWeights.load(kept)
+
+    def _trained(self, context: Context, analyzer: Analyzer, rows: Dataset) -> StageWeights:
         tokenizer = analyzer.bundle.tokenizer()
         context.say(f"cascade: asking the main model about {len(rows):,} texts")
         soft = _answers(context, analyzer, rows)

@@ -21,7 +21,7 @@ from xmpress.tasks import Bools, Calibration, FloatArray, TaskSet
 
 NEVER = 2.0
 """A certainty that no text has."""
-LEVELS = (*(round(0.40 + 0.02 * i, 2) for i in range(28)), 0.95, 0.96, 0.97, 0.98, 0.99, 0.995)
+LEVELS = (*(round(0.02 * i, 2) for i in range(48)), 0.95, 0.96, 0.97, 0.98, 0.99, 0.995)
 """The shares of equal labels to choose from; after the last comes `NEVER`."""
 RESAMPLES = 300
 """While seeking."""

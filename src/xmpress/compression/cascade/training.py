@@ -42,9 +42,8 @@ class StaticStudent(nn.Module):
 
     def __init__(self, start: FloatArray, hidden: int, labels: int) -> None:
         super().__init__()
-        self.table = nn.EmbeddingBag.from_pretrained(
-            torch.from_numpy(start), freeze=False, mode="mean"
-        )
+        vectors = torch.tensor(start)  # a copy, for training changes it
+        self.table = nn.EmbeddingBag.from_pretrained(vectors, freeze=False, mode="mean")
         self.dropout = nn.Dropout(DROPOUT)
         self.hidden = nn.Linear(start.shape[1], hidden)
         self.output = nn.Linear(hidden, labels)

@@ -71,14 +71,17 @@ def comparison(reference: Scorecard, candidate: Scorecard, width: float = 2.0) -
         for c in a.cells
         if (other := b.cell(c.task, c.lang))
     }
-    by_task = {t: drop(a.task(t), b.task(t), 1000, 0.7 * width) for t in tasks}
+    # Judged as the best of their cells.
+    most = {name: max(c.rows for c in a.cells if name in (c.task, c.lang))
+            for name in (*tasks, *a.languages)}  # fmt: skip
+    by_task = {t: drop(a.task(t), b.task(t), most[t], 0.7 * width) for t in tasks}
     return Comparison(
         a,
         b,
         cells,
         by_task,
-        {x: drop(a.language(x), b.language(x), 500, width) for x in a.languages},
-        drop(a.average, b.average, 5000, 0.4 * width),
+        {x: drop(a.language(x), b.language(x), most[x], width) for x in a.languages},
+        drop(a.average, b.average, max(most.values()), 0.4 * width),
         1000,
         0,
     )

@@ -10,6 +10,7 @@ from xmpress.evaluation.render import MEAN, Entry, Grid
 from xmpress.study.figures import bracket, entry, number, size
 from xmpress.study.questions import Answer, Table, answers
 from xmpress.study.questions.base import cells_table, with_remarks
+from xmpress.study.questions.cost import in_words
 from xmpress.study.recommend import Recommendation, by_speed, recommend
 from xmpress.study.results import PaperFigure, StudyResults
 from xmpress.study.view import Group, View, shown
@@ -118,7 +119,10 @@ class Content:
         if cost and cost.get("savings"):
             saving = cost["savings"][0]
             if saving["machines"][0] < saving["machines"][1]:
-                found.append(Key(f"{number(saving['percent'], 0)} %", "machine cost saved", "cost"))
+                what = in_words(self.view, saving["what"])
+                if best is not None:
+                    what = what.removeprefix(best.group.label).strip()
+                found.append(Key(f"{number(saving['percent'], 0)} %", f"saved {what}", "cost"))
         return found
 
     @cached_property

@@ -91,20 +91,22 @@ def page(details: dict[str, dict[str, Any]]) -> str:
     for name, limits in LEVELS.items():
         wanted = " / ".join(f"{value:g}" for value in limits.values())
         if name not in made:
-            overview.append([name, wanted, "none", "", "", "", "", ""])
+            overview.append([name, wanted, "none", "", "", "", "", "", ""])
             continue
         found, held = made[name], made[name]["held_out"]
         speed, lost = found["speedup"], held["degradation"]
         overview.append([
             name, wanted, f"{100 * found['validation']['share']:.1f}", f"{100 * held['share']:.1f}",
-            cost(lost["average"]), worst(lost["tasks"]), worst(lost["languages"]),
+            f"{100 * held['tokens']:.1f}", cost(lost["average"]), worst(lost["tasks"]),
+            worst(lost["languages"]),
             f"{speed['median']:.2f}x [{speed['low']:.2f}, {speed['high']:.2f}]",
         ])  # fmt: skip
         checks.append(f"- {name}: the limits on held-out rows are {held['guard']['verdict']}.")
     parts = [
         table(
             ["limits", "average / task / language, %", "early, validation, %", "early, held out, %",
-             "cost, average, %", "cost, worst task, %", "cost, worst language, %", "speedup"],
+             "of all tokens, %", "cost, average, %", "cost, worst task, %",
+             "cost, worst language, %", "speedup"],
             overview,
         ),
         "\n".join(checks),

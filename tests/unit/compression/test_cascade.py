@@ -124,6 +124,7 @@ def test_a_bundle_with_a_first_stage(made, tiny_bundle):
     details = entry["details"]
     assert (made.bundle / STAGE).stat().st_size == details["first_stage"]["bytes"]
     assert details["held_out"]["share"] > 0.5
+    assert 0 < details["held_out"]["tokens"] <= 1
     assert set(details["held_out"]["languages"]) == {"en", "fr"}
     assert set(details["held_out"]["tasks"]) == set(made.comparison.tasks) | {
         "effort",

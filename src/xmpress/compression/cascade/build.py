@@ -93,7 +93,7 @@ class Cascade(Pass[CascadeParams]):
         details: dict[str, Any] = {
             "trained_on": len(training),
             "chosen_on": len(validation),
-            "validation": self._found(rivals, chosen),
+            "validation": self._found(rivals, chosen, analyzer),
         }
         if share < SMALLEST_SHARE:
             context.say(
@@ -107,7 +107,7 @@ class Cascade(Pass[CascadeParams]):
         manifest = analyzer.bundle.manifest
         write_manifest(target, manifest.model_copy(update={"cascade": spec, "scorecard": None}))
         held_out = context.sample(self.params.checked_rows, training=False, even=True)
-        found = self._found(self._rivals(context, analyzer, made, held_out), chosen)
+        found = self._found(self._rivals(context, analyzer, made, held_out), chosen, analyzer)
         timed = held_out.take(
             np.random.default_rng(context.seed).permutation(len(held_out))[: self.params.timed_rows]
         )
@@ -215,17 +215,23 @@ class Cascade(Pass[CascadeParams]):
             rows,
         )
 
-    def _found(self, rivals: Rivals, chosen: dict[str, float]) -> dict[str, Any]:
+    def _found(
+        self, rivals: Rivals, chosen: dict[str, float], analyzer: Analyzer
+    ) -> dict[str, Any]:
         """What a choice comes to: shares, cost, and whether the limits hold."""
         early = rivals.early(chosen)
+        rows = rivals.rows
+        tokens = analyzer.bundle.tokenizer().encode(rows.texts, rows.contexts).lengths
         comparison = rivals.compare(early)
         judgement = judge(self.params.limits, comparison)
         sure = {task: rivals.certainty[task] >= value for task, value in chosen.items()}
         content = comparison.to_dict()
         return {
-            "rows": len(rivals.rows),
+            "rows": len(rows),
             "share": float(early.mean()),
-            "languages": shares(rivals.rows.langs, early),
+            # What the main model does not run: texts that are easy are short.
+            "tokens": float(tokens[early].sum() / tokens.sum()),
+            "languages": shares(rows.langs, early),
             # Where only this task is asked for.
             "tasks": {task: float(found.mean()) for task, found in sure.items()},
             "equal_labels": {

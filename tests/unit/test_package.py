@@ -26,6 +26,8 @@ TORCH_FREE = (
     "xmpress.zoo",
     "xmpress.benchmark",
     "xmpress.serving.server",
+    "xmpress.study.report",
+    "xmpress.study.compare",
     "xmpress.cli.app",
 )
 HEAVY = {"torch", "transformers", "accelerate", "sklearn", "onnx", "datasets", "pandas"}

@@ -20,6 +20,7 @@ from xmpress.study.charts.base import (
     label,
     num,
     shape,
+    shorten,
     width_of,
 )
 
@@ -96,7 +97,7 @@ class Front:
         for n, point in enumerate(self.points, 1):
             radius = 5 + 6 * ((point.bytes or 0) / largest) ** 0.5
             self._point(svg, point, (x, y), radius)
-            name = str(n) if narrow else point.name
+            name = str(n) if narrow else shorten(point.name, 170)
             room = radius + (6 if point.recommended else 0)
             _name(svg, name, x(point.gain), y(point.loss), room, width, taken,
                   strong=point.recommended)  # fmt: skip

@@ -66,10 +66,9 @@ def answer(view: View) -> Answer:
     """The answer, with a table by task and one per encoder by language."""
     pairs = _pairs(view)
     if not pairs:
-        why = (
-            "It takes a multi-task model and single-task models of the same encoder; with one task "
-            "there is nothing to compare."
-        )
+        why = "It takes a multi-task model and single-task models of the same encoder."
+        if len(view.tasks) == 1:
+            why = "There is one task, and nothing that it could be trained with."
         return unanswered(view, KEY, TITLE, why)
     return Answer(
         KEY,

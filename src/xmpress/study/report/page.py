@@ -38,11 +38,12 @@ def page(content: Content) -> str:
     style = _read("charts", "chart.css") + _read("report/templates", "style.css")
     script = _read("report/templates", "report.js")
 
-    def drawn(chart: Chart) -> dict[str, Any]:
+    def drawn(chart: Chart, both: bool) -> dict[str, Any]:
         return {
             "title": chart.title,
             "wide": Markup(inline(chart, WIDE)),
-            "narrow": Markup(inline(chart, NARROW)),
+            # What is shown on demand only is drawn once: a phone scrolls through it.
+            "narrow": Markup(inline(chart, NARROW)) if both else "",
             "legend": [
                 (series.name, series.number, Markup(_mark(series.number)))
                 for series in chart.legend

@@ -120,7 +120,7 @@ def _next(result: DemoResult, out_dir: Path) -> str:
             f"  {result.student.bundle}  the student's bundle; runs without torch",
             f"  {out_dir / 'student' / 'report.json'}  what each pass cost",
             f"  {result.scored}  {result.feedback.name} with predictions",
-            f"  {result.study.report or result.study.directory}  the report of the quick study",
+            f"  {result.study.report}  the report of the quick study",
             "Next:",
             f"  xmpress analyze YOUR.csv -m {result.student.bundle}",
             f"  xmpress info {result.student.bundle}",

@@ -66,8 +66,7 @@ def study(
     else:
         out.print(models_table(found.results))
     say(f"wrote {found.directory / 'results.json'}")
-    if found.report is not None:
-        say(f"the report is {found.report}")
+    say(f"the report is {found.report}")
     found.check()
 
 

@@ -197,7 +197,7 @@ def _pretrained(name: str, workspace: Path) -> EncoderSource:
     try:
         config = AutoConfig.from_pretrained(location)
         if any(getattr(config, key, None) for key in SHAPE_KEYS):
-            encoder = _in_our_shapes(Path(location), config)
+            encoder: Any = _in_our_shapes(Path(location), config)
         else:
             # Weights may be stored in half precision, but small gradients are lost in it.
             encoder = AutoModel.from_pretrained(location, dtype=torch.float32)

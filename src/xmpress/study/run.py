@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
@@ -16,6 +15,7 @@ from xmpress.study.config import StudyConfig
 from xmpress.study.execution import Execution, Watch
 from xmpress.study.loading import load_study
 from xmpress.study.plan import make_plan
+from xmpress.study.report import write_report
 from xmpress.study.results import StudyResults
 from xmpress.study.rows import Rows
 from xmpress.study.steps import Workshop
@@ -35,7 +35,7 @@ class StudyRun:
 
     directory: Path
     results: StudyResults
-    report: Path | None
+    report: Path
 
     def check(self) -> None:
         """Tell what failed.
@@ -107,16 +107,7 @@ def run_study(
 
     execution.run(after=record)
     results = record()
-    return StudyRun(directory, results, _report(directory))
-
-
-def _report(directory: Path) -> Path | None:
-    if find_spec("xmpress.study.report") is None:
-        return None
-    from xmpress.study.report import write_report
-
-    write_report(directory)
-    return directory / "report.html"
+    return StudyRun(directory, results, write_report(directory))
 
 
 def _check_place(directory: Path, *, resume: bool) -> None:

@@ -109,6 +109,18 @@ def test_a_heat_map_has_the_number_in_every_cell_and_frames_what_is_sure() -> No
     assert "1 … 5" not in texts(charts()["heatmap"].draw(140))
 
 
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_names_of_columns_that_lean_stay_within(width: float) -> None:
+    names = tuple(f"compressed model {n}" for n in range(9))
+    svg = Heatmap("t", ("en",), names, {}).draw(width)
+    leaning = [e for e in svg.iter() if "rotate(-55" in e.get("transform", "")]
+    assert len(leaning) == 9
+    for element in leaning:
+        long = width_of(element.text or "")
+        assert float(element.get("x", "0")) + long * math.cos(math.radians(55)) <= width + 2
+        assert float(element.get("y", "0")) - long * math.sin(math.radians(55)) >= -2
+
+
 def test_series_differ_in_shape_and_not_only_in_colour() -> None:
     marks = [Lane("x", ((n, (Mark(1.0, "x"),)),)) for n in range(6)]
     svg = Strip("t", "a", tuple(marks)).draw(WIDE)

@@ -12,6 +12,10 @@ STEPS = (-10.0, -5.0, -2.0, -0.5, 0.5, 2.0, 5.0, 10.0)
 """Where one colour ends and the next begins, in %; the same in every report."""
 
 
+UPRIGHT = 30.0
+"""Height of columns' names that fit side by side."""
+
+
 @dataclass(frozen=True)
 class Tile:
     """One cell.
@@ -60,7 +64,12 @@ class Heatmap:
         """As an SVG element; intervals are in the cells where there is room."""
         widest = max((width_of(name) for name in self.rows), default=0.0)
         left = min(widest, 0.3 * width) + 12
-        cell = min(120.0, (width - left - 4) / max(1, len(self.columns)))
+        number = max(1, len(self.columns))
+        cell = min(120.0, (width - left - 4) / number)
+        if self._head(cell) > UPRIGHT:
+            # The last name leans out over the right edge.
+            out = 0.58 * min(width_of(self.columns[-1]), 130)
+            cell = min(120.0, (width - left - 4 - out) / number)
         with_interval = cell >= 84
         height = 38.0 if with_interval else 26.0
         top = self._head(cell)
@@ -68,7 +77,7 @@ class Heatmap:
         svg = canvas(width, bottom + 52, self.title)
         for j, name in enumerate(self.columns):
             x = left + (j + 0.5) * cell
-            if top < 40:
+            if top == UPRIGHT:
                 label(svg, x, 20, name, anchor="middle", most=cell - 4)
             else:
                 text = label(svg, x + 4, top - 8, name, most=(top - 16) * 1.25)
@@ -83,9 +92,9 @@ class Heatmap:
         return svg
 
     def _head(self, cell: float) -> float:
-        """Height of the columns' names: upright where they fit."""
+        """Height of the columns' names; they lean where they do not fit side by side."""
         widest = max((width_of(name) for name in self.columns), default=0.0)
-        return 30.0 if widest <= cell - 4 else min(120.0, 22 + 0.82 * widest)
+        return UPRIGHT if widest <= cell - 4 else min(120.0, 22 + 0.82 * widest)
 
     def _colours(self, svg: ET.Element, left: float, y: float, width: float) -> None:
         number = len(STEPS) + 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
 
     from xmpress.study import StudyResults
     from xmpress.study.execution import KindProgress
+
+
+EVERY = 10.0
+"""Seconds between two tables of what is done and left."""
 
 
 def study(
@@ -55,7 +61,7 @@ def study(
             overrides=sets or (),
             resume=resume,
             say=say,
-            watch=lambda board: err.print(progress_table(board)),
+            watch=_Board(),
             quiet=quiet,
         )
     except KeyboardInterrupt:
@@ -68,6 +74,19 @@ def study(
     say(f"wrote {found.directory / 'results.json'}")
     say(f"the report is {found.report}")
     found.check()
+
+
+class _Board:
+    """Shows how far the study is, but not for every step of a second."""
+
+    def __init__(self) -> None:
+        self._shown = -math.inf
+
+    def __call__(self, board: list[KindProgress]) -> None:
+        now, over = time.monotonic(), not any(row.left for row in board)
+        if over or now - self._shown >= EVERY:
+            err.print(progress_table(board))
+            self._shown = now
 
 
 def progress_table(board: list[KindProgress]) -> Table:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import xmpress
@@ -38,10 +37,11 @@ ASKED: dict[Role, tuple[Question, ...]] = {
 
 
 def collect_results(
-    study: StudyConfig, rows: Rows, plan: Plan, execution: Execution, directory: Path, command: str
+    study: StudyConfig, rows: Rows, plan: Plan, execution: Execution, command: str
 ) -> StudyResults:
     """Everything that is known by now."""
-    models = [model for planned in plan.models if (model := _model(planned, execution, directory))]
+    places = {planned.id: planned.place for planned in plan.models if planned.place is not None}
+    models = [model for planned in plan.models if (model := _model(planned, places, execution))]
     states = execution.states.values()
     return StudyResults(
         name=study.name,
@@ -67,7 +67,9 @@ def collect_results(
     )
 
 
-def _model(planned: Planned, execution: Execution, directory: Path) -> ModelResult | None:
+def _model(
+    planned: Planned, places: Mapping[str, Place], execution: Execution
+) -> ModelResult | None:
     """A model, once it is made and scored."""
     evaluation = _read(execution, planned.evaluated, EVALUATION)
     if evaluation is None:
@@ -89,11 +91,11 @@ def _model(planned: Planned, execution: Execution, directory: Path) -> ModelResu
         comparison=compared or None,
         consistency=same and {task: Consistency(**found) for task, found in same.items()},
         calibration=evaluation["calibration"],
-        **_making(planned, execution, directory),
+        **_making(planned, places, execution),
     )
 
 
-def _making(planned: Planned, execution: Execution, directory: Path) -> dict[str, Any]:
+def _making(planned: Planned, places: Mapping[str, Place], execution: Execution) -> dict[str, Any]:
     """What is told of a model by the step that made it."""
     if planned.place is None:
         return {}
@@ -101,30 +103,20 @@ def _making(planned: Planned, execution: Execution, directory: Path) -> dict[str
     output, details = execution.output(place.step), state.details or {}
     if output is None:
         return {}
+    if planned.recipe is None or planned.reference is None:
+        command = f"xmpress train {output / 'train.yaml'} -o DIR"
+    else:
+        teacher = places[planned.reference]
+        model = f"{execution.output(teacher.step)}/{teacher.folder}"
+        command = f"xmpress compress {output / 'recipe.yaml'} --model {model} -o DIR"
     return {
         "seconds": state.seconds,
         "path": f"{state.output}/{place.folder}",
-        "command": _command(planned, output, directory, execution),
+        "command": command,
         "bytes": details["bytes"][place.folder],
         "parameters": details["parameters"],
         "verdict": details.get("verdict") if planned.variant == "int8" else None,
     }
-
-
-def _command(planned: Planned, output: Path, directory: Path, execution: Execution) -> str:
-    """Makes a model by itself."""
-    if planned.recipe is None:
-        return f"xmpress train {output / 'train.yaml'} -o DIR"
-    reference = f"{planned.encoder}/multi-task/seed{planned.seed}"
-    teacher = _path_of(reference, planned, execution, directory)
-    return f"xmpress compress {output / 'recipe.yaml'} --model {teacher} -o DIR"
-
-
-def _path_of(identity: str, planned: Planned, execution: Execution, directory: Path) -> str:
-    name = f"train-{identity.replace('/', '-')}"
-    place = Place(name, "model")
-    output = execution.output(place.step)
-    return str(directory / place.step if output is None else output / place.folder)
 
 
 def _speed(plan: Plan, execution: Execution) -> Speed | None:

@@ -101,7 +101,7 @@ def run_study(
     execution = Execution(plan.graph, directory, watch=watch)
 
     def record() -> StudyResults:
-        results = collect_results(study, rows, plan, execution, directory, command)
+        results = collect_results(study, rows, plan, execution, command)
         results.write(directory)
         return results
 

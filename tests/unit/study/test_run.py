@@ -214,6 +214,41 @@ def test_results_of_a_study(make: Callable[..., StudyConfig], tmp_path: Path) ->
     assert len(boards) == 1
 
 
+RECIPE = """
+name: half
+student: {layers: 1}
+passes:
+  - distill: {steps: 2, batch_tokens: 256}
+  - quantize: {checked_rows: 8}
+guard: {average: 90, on_violation: stop}
+"""
+
+
+def test_a_recipe_gives_a_model_and_its_bundle(
+    make: Callable[..., StudyConfig], tmp_path: Path
+) -> None:
+    (tmp_path / "half.yaml").write_text(RECIPE)
+    study = make(recipes={"half": {"recipe": str(tmp_path / "half.yaml"), "title": "Half"}})
+    out = tmp_path / "out"
+    found = run_study(study, out, quiet=True)
+    found.check()
+    multi, *compressed = found.results.models
+    assert [model.variant for model in compressed] == ["fp32", "int8"]
+    assert [model.name for model in compressed] == ["small Half fp32", "small Half int8"]
+    for model, file in zip(compressed, ("model.safetensors", "onnx/model.onnx"), strict=True):
+        assert model.path is not None
+        assert (out / model.path / file).is_file()
+        assert model.reference == multi.id
+        assert model.comparison is not None
+        assert model.bytes
+        assert model.parameters
+        assert model.command is not None
+        assert f"{multi.path} -o DIR" in model.command
+    fp32, int8 = compressed
+    assert (fp32.verdict, int8.verdict) == (None, "undecided")  # too few rows to judge
+    assert not list(out.glob("steps/*/passes"))
+
+
 class Killed(BaseException):
     """Nothing in the package knows it, as nothing knows a kill."""
 

@@ -116,7 +116,9 @@ def _reason(view: View, best: Candidate, found: Sequence[Candidate]) -> str:
     if best.group.bytes is not None:
         parts[0] += f", {size(best.group.bytes)}"
     parts[0] += f", at {bracket(best.loss, 1, ' %')} average degradation"
-    if not best.loss.judged:
+    if best.loss.sure and best.loss.value < 0:
+        parts.append("it scores higher than what it was made from")
+    elif not best.loss.judged:
         parts.append("on too few labelled rows to judge")
     elif not best.loss.sure:
         parts.append("a loss that the interval does not tell from none" if best.loss.interval else

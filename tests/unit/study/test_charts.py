@@ -166,6 +166,7 @@ def test_axes() -> None:
     assert Scale(1, 100, 0, 100, log=True)(10) == pytest.approx(50)
     assert Scale(0, 10, 0, 100)(50) == 100
     assert Scale(-1, 9.5, 0, 1).ticks(5) == [0, 2.5, 5, 7.5]
+    assert Scale(0.75, 1.5, 0, 1, log=True).ticks(5) == pytest.approx([0.8, 1, 1.2, 1.4])
     assert Scale(0.9, 21, 0, 1, log=True).ticks(5) == pytest.approx([1, 2, 5, 10, 20])
     assert domain([1.0, 2.0], [0.5, 2.5])[0] < 0 < 2.5 < domain([1.0, 2.0], [0.5, 2.5])[1]
     low, high = domain([1.0, 2.0], [-1000.0, 1000.0])

@@ -61,7 +61,7 @@ def test_multi_task_has_a_table_per_encoder_and_one_by_task(told) -> None:
                    "multi-task training helps sentiment, emotion, intensity, effort and "
                    "actionability"),
         (-2.0, 1.0, "score higher than the multi-task model by 2.0 % [1.0, 3.0] on average; "
-                    "it hurts sentiment"),
+                    "multi-task training hurts sentiment"),
     ],
 )  # fmt: skip
 def test_what_multi_task_is_said_to_do_follows_the_interval(
@@ -123,6 +123,30 @@ def test_cost_names_models_not_ids(told) -> None:
     assert [bar.value for bar in bars] == [1, 5, 1, 60, 1, 6]
 
 
+def test_cost_is_told_of_the_recommended_model(synthetic, whole) -> None:
+    cost = synthetic.cost("minilm-l6-int8/seed1")
+    other = [
+        {**saving, "what": saving["what"].replace("minilm-l6-int8", "distilmbert-int8")}
+        for saving in cost["savings"]
+    ]
+    dearer = {"what": "minilm-l6-int8/seed1 over that", "machines": [2, 1], "percent": -100.0,
+              "percent_at_capacity": -50.0}  # fmt: skip
+    told = by_key(varied(whole, cost={**cost, "savings": [*other, *cost["savings"], dearer]}))
+    assert "distilmbert" not in told["cost"].finding
+    assert "2 instead of 1 machine, 100 % dearer" in told["cost"].finding
+    assert len(told["cost"].chart.bars) == 8
+    assert len(told["cost"].tables[0].grid.rows) == 7
+
+
+def test_languages_that_win_are_not_said_to_show_no_difference(synthetic) -> None:
+    make = synthetic.Maker(["sentiment"], ["en", "fr"], (1,))
+    make.add("big", "multi_task", 0.5)
+    make.add("less", "compressed", 0.9, recipe="r", reference="big", bytes=10)
+    told = by_key(synthetic.small(models=make.models, languages=["en", "fr"]))
+    assert "no language is shown to lose; en and fr win. Of 2 cells" in told["languages"].finding
+    assert "it scores higher than what it was made from" in told["compression"].finding
+
+
 def test_the_least_study_says_why_not(synthetic) -> None:
     told = by_key(synthetic.small())
     assert list(told) == KEYS
@@ -175,7 +199,7 @@ def test_too_few_rows_are_no_finding_however_large_the_difference(synthetic) -> 
     make.add("less", "compressed", 0.3, recipe="r", reference="all", bytes=10)
     told = by_key(synthetic.small(models=make.models, languages=["en", "fr"], missing=[]))
     assert "too few labelled rows to judge for sentiment" in told["multi_task"].finding
-    assert "too few labelled rows to judge in the language left out" in told["zero_shot"].finding
+    assert "too few labelled rows to judge in fr" in told["zero_shot"].finding
     assert "no language has rows enough" in told["languages"].finding
     assert "too few labelled rows to judge" in told["compression"].finding or (
         "No compressed model keeps" in told["compression"].finding

@@ -214,7 +214,7 @@ class Scale:
     def ticks(self, most: int) -> list[float]:
         """Round values within the ends, at most so many and at least one where there is one."""
         if self.log:
-            for steps in ((1, 2, 5), (1, 3), (1,)):
+            for steps in ((1, 1.2, 1.4, 1.6, 2, 2.5, 3, 4, 5, 6, 8), (1, 2, 5), (1, 3), (1,)):
                 found = [
                     step * 10.0**power
                     for power in range(-9, 10)

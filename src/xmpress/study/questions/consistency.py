@@ -11,6 +11,7 @@ from xmpress.study.questions.base import (
     NO_DIFFERENCE,
     Answer,
     Table,
+    listed,
     told,
     unanswered,
     with_remarks,
@@ -100,7 +101,7 @@ def _finding(before: Group, after: Group, tasks: list[str], items: int) -> str:
     worse = [task for task in apart if known[task][1].value < known[task][0].value]
     better = [task for task in apart if task not in worse]
     parts = [
-        f"{word} consistent than {before.label} for {', '.join(found)}"
+        f"{word} consistent than {before.label} for {listed(found)}"
         for word, found in (("less", worse), ("more", better))
         if found
     ]

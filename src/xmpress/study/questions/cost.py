@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from xmpress.evaluation.render import Entry, Grid
 from xmpress.study.charts import Bar, Bars, Series
 from xmpress.study.figures import number
 from xmpress.study.questions.base import Answer, Table, unanswered
+from xmpress.study.recommend import recommend
 from xmpress.study.results import RESULTS
 from xmpress.study.view import View, shown
 
@@ -76,7 +78,9 @@ def answer(view: View) -> Answer:
         tuple(tables),
         tuple(dict.fromkeys(unjudged)),
         READING,
-        "; ".join(f"{_percent(s)}: {in_words(view, s.what)}" for s in cost.savings),
+        "; ".join(
+            f"{_percent(s)}: {in_words(view, s.what)}" for s in first_savings(view, cost.savings)
+        ),
     )
 
 
@@ -88,19 +92,35 @@ def in_words(view: View, text: str) -> str:
     return shown(text, 300)
 
 
+def first_savings(view: View, savings: Sequence[Saving]) -> list[Saving]:
+    """What the recommended model saves, or else the first one that anything is told of."""
+    best = recommend(view)
+    names = [model.id for model in best.group.models] if best is not None else []
+    names += [model.id for model in view.results.models]
+    for name in names:
+        found = [saving for saving in savings if saving.what.startswith(f"{name} ")]
+        if found:
+            return found
+    return list(savings)
+
+
 def _finding(view: View, cost: _Cost, load: str) -> str:
-    if not cost.savings:
+    savings = first_savings(view, cost.savings)
+    if not savings:
         return f"For {load}, no model answers within the limit on the first machine type."
-    return " ".join(
+    told = (
         f"{in_words(view, saving.what)}: {saving.machines[0]:,} instead of "
-        f"{saving.machines[1]:,} machines, {_percent(saving)}."
-        for saving in cost.savings
-    ) + f" All for {load}."  # fmt: skip
+        f"{_machines(saving.machines[1])}, {_percent(saving)}."
+        for saving in savings
+    )
+    return f"{' '.join(told)} All for {load}."
 
 
 def _percent(saving: Saving) -> str:
     if saving.machines[0] == saving.machines[1]:
         return "nothing saved on whole machines"
+    if saving.percent < 0:
+        return f"{number(-saving.percent, 0)} % dearer"
     return f"{number(saving.percent, 0)} % saved"
 
 
@@ -157,7 +177,7 @@ def _bill(bill: Bill) -> tuple[Entry, ...]:
 
 def _chart(view: View, cost: _Cost, load: str) -> Bars | None:
     bars = []
-    for saving in cost.savings:
+    for saving in first_savings(view, cost.savings):
         what = in_words(view, saving.what)
         one, other = saving.machines
         bars += [

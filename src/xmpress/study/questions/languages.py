@@ -82,7 +82,12 @@ def _finding(view: View, group: Group) -> str:
         if rest:
             said += f"; {NO_DIFFERENCE} for the other {rest}"
     else:
-        said = f"{group.label}: {NO_DIFFERENCE} for any of {len(judged)} languages"
+        better = [lang for lang, figure in judged.items() if figure.sure]
+        said = f"{group.label}: no language is shown to lose"
+        if better:
+            said += f"; {listed(better, 8)} {'wins' if len(better) == 1 else 'win'}"
+        if len(better) < len(judged):
+            said += f"; {NO_DIFFERENCE} for {len(judged) - len(better)}"
     if len(cells) == 1:
         return f"{said}."
     return (

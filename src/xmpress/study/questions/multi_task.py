@@ -118,7 +118,7 @@ def _finding(pair: _Pair) -> str:
     if helps and len(tasks) > 1:
         parts.append(f"multi-task training helps {listed(helps)}")
     if hurts and len(tasks) > 1:
-        parts.append(f"it hurts {listed(hurts)}")
+        parts.append(f"{'it' if helps else 'multi-task training'} hurts {listed(hurts)}")
     if len(tasks) > 1 and not parts:
         parts.append("nor for any single task" if not mean.sure else "for no single task by itself")
     rest = len(tasks) - len(helps) - len(hurts)

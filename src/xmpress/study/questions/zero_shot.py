@@ -114,7 +114,7 @@ def _finding(regime: _Regime) -> str:
     if mean is None:
         return f"Trained on {regime.name}: could not be judged."
     many = len(languages)
-    where = "the language left out" if many == 1 else f"the {many} languages left out"
+    where = next(iter(languages)) if many == 1 else f"the {many} languages left out"
     value = bracket(mean, 1, " %")
     if not mean.judged:
         return f"Trained on {regime.name}: {TOO_FEW} in {where} ({value})."

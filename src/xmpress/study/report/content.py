@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+from xmpress.benchmark.cost import Saving
 from xmpress.evaluation.render import MEAN, Entry, Grid
 from xmpress.study.figures import bracket, entry, number, size
 from xmpress.study.questions import Answer, Table, answers
 from xmpress.study.questions.base import cells_table, with_remarks
-from xmpress.study.questions.cost import in_words
+from xmpress.study.questions.cost import first_savings, in_words
 from xmpress.study.recommend import Recommendation, by_speed, recommend
 from xmpress.study.results import PaperFigure, StudyResults
 from xmpress.study.view import Group, View, shown
@@ -115,14 +116,13 @@ class Content:
             )
             if best.group.bytes is not None:
                 found.append(Key(size(best.group.bytes), "on disk", "compression"))
-        cost = self.results.cost
-        if cost and cost.get("savings"):
-            saving = cost["savings"][0]
-            if saving["machines"][0] < saving["machines"][1]:
-                what = in_words(self.view, saving["what"])
+        savings = [Saving(**saving) for saving in (self.results.cost or {}).get("savings", ())]
+        for saving in first_savings(self.view, savings)[:1]:
+            if saving.percent > 0:
+                what = in_words(self.view, saving.what)
                 if best is not None:
                     what = what.removeprefix(best.group.label).strip()
-                found.append(Key(f"{number(saving['percent'], 0)} %", f"saved {what}", "cost"))
+                found.append(Key(f"{number(saving.percent, 0)} %", f"saved {what}", "cost"))
         return found
 
     @cached_property

@@ -123,6 +123,7 @@ def test_every_mark_is_known() -> None:
         "check: training config",
         "check: pretraining config",
         "check: recipe",
+        "check: study",
     }
     marks = {
         match["mark"]

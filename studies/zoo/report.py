@@ -35,8 +35,7 @@ PUBLIC_ROWS = 8_000
 """Public test rows, drawn evenly over languages and tasks; gold and sample are scored whole."""
 MODELS = {
     "teacher": RUNS / "teacher",
-    "student without pretraining": RUNS / "random",
-    "student, fp32": RUNS / "student" / "model",
+    "student, fp32": RUNS / "refined",
     "default bundle": Path("src/xmpress/zoo/default"),
 }
 COARSE = {
@@ -79,7 +78,7 @@ def parts() -> dict[str, Dataset]:
 
 @cache
 def baselines() -> dict[str, Any]:
-    data = load_dataset("studies/data/zoo.yaml", TASKS)
+    data = load_dataset("studies/zoo/data.yaml", TASKS)
     return {
         "majority": fit_baseline("majority", data),
         "TF-IDF + LR": fit_baseline("tfidf", data, max_rows=60_000),

@@ -42,6 +42,7 @@ EDITS: dict[str, Callable[[str], str]] = {
         c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c)
     ),
     "🙂 added": lambda text: f"{text} 🙂",
+    "😊 added": lambda text: f"{text} 😊",
     "👍 added": lambda text: f"{text} 👍",
     "😡 added": lambda text: f"{text} 😡",
     "!!! added": lambda text: text.rstrip(".。") + "!!!",

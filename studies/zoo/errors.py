@@ -114,7 +114,10 @@ def overview(
 ) -> str:
     """Share of wrong answers by task and language, and of these the share that is off by one."""
     langs = sorted(set(rows.langs))
-    lines = [f"| task | {' | '.join(langs)} | all | off by one |", "|---|" + "---:|" * 14]
+    lines = [
+        f"| task | {' | '.join(langs)} | all | off by one |",
+        "|---|" + "---:|" * (len(langs) + 2),
+    ]
     for task in rows.tasks:
         found = wrong(task, logits[task.name], rows, calibration[task.name])
         shares = [100 * found[[lang == at for at in rows.langs]].mean() for lang in langs]

@@ -26,6 +26,8 @@ from xmpress.data import Dataset
 from xmpress.tasks import Calibration, FloatArray, Task
 
 READ = Path(__file__).with_name("errors.csv")
+READ_OF = "de4e769a563e"
+"""The bundle whose errors were read: its graph's SHA-256 begins like this."""
 PER_TASK = 4
 SEED = 8
 FAULTS = ("model", "either", "label")

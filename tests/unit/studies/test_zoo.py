@@ -5,12 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import bias
+import card
 import errors
 import numpy as np
 import pytest
 import yaml
 
+from xmpress import zoo
 from xmpress.data import Dataset
+from xmpress.data.files import sha256
 from xmpress.tasks import Calibration, Task, TaskSet
 
 ROOT = Path(__file__).parents[3]
@@ -177,3 +180,44 @@ def test_an_interval_holds_its_mean():
     rng = np.random.default_rng(0)
     low, high = bias.interval({"en": [0.1, 0.3], "de": [0.2], "fr": [0.4]}, rng)
     assert 0.199 < low < 0.25 < high < 0.401
+
+
+def test_every_place_of_a_card_gets_its_value():
+    assert card.fill("{{ a }} and {{ b }}, {{ a }}", {"a": "1\n", "b": "2"}) == "1 and 2, 1"
+    with pytest.raises(KeyError):
+        card.fill("{{ a }}", {})
+    with pytest.raises(ValueError, match="nothing in the card shows b"):
+        card.fill("{{ a }}", {"a": "1", "b": "2"})
+
+
+def test_sources_are_those_of_the_training():
+    lines = card.data_table(
+        "Rows of the train split by source: xed 79,247, gold 12.\n"
+    ).splitlines()
+    assert lines[2:] == [
+        "| xed | CC-BY-4.0 | 79,247 |",
+        "| gold | as the source each text was drawn from | 12 |",
+    ]
+    with pytest.raises(SystemExit, match="does not say"):
+        card.data_table("Trained.")
+
+
+def test_a_card_says_when_another_model_was_read():
+    assert card.whose(errors.READ_OF + "0" * 52) == "of this model"
+    assert errors.READ_OF in card.whose("0" * 64)
+
+
+def test_every_kind_of_error_is_explained():
+    assert {error["kind"] for error in errors.read()} == set(card.KINDS)
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_what_ships_has_a_card_of_its_own_weights(name):
+    folder = zoo.resolve(name)
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    weights = folder / ("onnx/model.onnx" if name == "default" else "model.safetensors")
+    assert sha256(weights) in text, "run studies/zoo/card.py"
+    assert "{{" not in text
+    assert {"Intended use, and limits", "Data", "Quality", "Time and energy"} <= {
+        line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")
+    }

@@ -1,6 +1,7 @@
 """What swapping names, genders, places, religions, ages, varieties and signs does to the answers.
 
     python studies/zoo/bias.py > runs/zoo/bias.md
+    python studies/zoo/bias.py runs/mine    # another model of the same tasks
 
 The sentences stand in studies/zoo/bias.yaml. A sentence is judged with each of the fills of one
 kind (names, say); what changes is held against what changes when the city of somebody is swapped
@@ -21,7 +22,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from xmpress.runtime.analyzer import Analyzer
+from xmpress.compression.outputs import open_predictor
+from xmpress.compression.passes import Artefact
+from xmpress.evaluation import Predictor
 from xmpress.tasks import FloatArray, TaskSet
 
 SENTENCES = Path(__file__).with_name("bias.yaml")
@@ -140,14 +143,14 @@ def _cell(kind: str, lang: str, says: str, filled: Iterable[tuple[str, str]]) ->
     return Cell(kind, lang, says, groups, texts)
 
 
-def ask(analyzer: Analyzer, found: Sequence[Cell]) -> list[Answers]:
+def ask(predictor: Predictor, found: Sequence[Cell]) -> list[Answers]:
     """The answers to the texts of every cell."""
     texts = list(dict.fromkeys(text for cell in found for text in cell.texts))
-    logits = analyzer.logits(texts, [None] * len(texts))
+    logits = predictor.logits(texts, [None] * len(texts))
     place = {text: i for i, text in enumerate(texts)}
     labels, probabilities = {}, {}
     for task in TASKS:
-        calibration = analyzer.calibration[task.name]
+        calibration = predictor.calibration[task.name]
         probabilities[task.name] = task.probabilities(logits[task.name], calibration)
         labels[task.name] = task.decide(probabilities[task.name], calibration)
     sides = np.array([-1, -1, 0, 1, 1], dtype=np.float32)
@@ -293,11 +296,11 @@ def largest(found: Sequence[Cell], answers: Sequence[Answers], kinds: Sequence[s
     write("\n")
 
 
-def main() -> None:
+def main(model: Path = MODEL) -> None:
     """Write the tables."""
     data = yaml.safe_load(SENTENCES.read_text(encoding="utf-8"))
     found = [cell for lang, sentences in data.items() for cell in cells(lang, sentences)]
-    answers = ask(Analyzer(MODEL, threads=1), found)
+    answers = ask(open_predictor(Artefact(model)), found)
     kinds = list(dict.fromkeys(cell.kind for cell in found))
     plain = [kind for kind in kinds if ": " not in kind]
     groups = [kind for kind in plain if NOISE not in kind]
@@ -321,4 +324,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(Path, sys.argv[1:]))

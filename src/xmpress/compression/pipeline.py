@@ -163,6 +163,7 @@ class _Run:
         model: Artefact | None = None
         comparison: Comparison | None = None
         verdict: Verdict | None = None
+        broken = False
         for number, (spec, attempts) in enumerate(self.steps, start=1):
             before = comparison
             # A student in the midst of its stages is not yet what the recipe makes.
@@ -170,7 +171,8 @@ class _Run:
             artefact, entry, comparison, judgement = self._try(
                 f"{number:02d}-{spec.name}",
                 spec,
-                attempts if enforced else attempts[:1],
+                # Gentler settings cannot mend what a pass before this one broke.
+                attempts if enforced and not broken else attempts[:1],
                 artefact,
                 student,
             )
@@ -180,6 +182,7 @@ class _Run:
             verdict = None if judgement is None else judgement.verdict
             self._report(entry, before, comparison, judgement)
             if enforced:
+                broken = verdict is Verdict.BROKEN
                 self._enforce(spec.name, judgement)
         return self._finish(artefact, model, comparison, verdict)
 

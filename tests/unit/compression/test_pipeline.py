@@ -219,6 +219,21 @@ def test_where_the_guard_is_broken_gentler_settings_are_tried_in_order(
     assert [a["params"]["embedding"] for a in attempts] == ["int4", "int8", "fp32"]
 
 
+def test_what_an_earlier_pass_broke_no_gentler_setting_of_a_later_one_is_tried_for(
+    tiny_model_dir: Path, labelled_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = Recipe.from_yaml(
+        f"name: late\ndata: {labelled_data}\nguard: {{average: 1, on_violation: report}}\n"
+        "passes:\n  - factorise_embedding: {rank: 4}\n"
+        "  - quantize: {checked_rows: 20, embedding: int4, fallback: {embedding: fp32}}"
+    )
+    monkeypatch.setattr(pipeline, "judge", judged([Verdict.BROKEN]))
+    result = run(given, tiny_model_dir, tmp_path / "out")
+    entry = result.report["passes"][-1]
+    assert entry["params"]["embedding"] == "int4"
+    assert "attempts" not in entry
+
+
 def judged(verdicts: list[Verdict]) -> Callable[..., Judgement]:
     """In place of `judge`: these verdicts in turn, the last one for ever."""
     left = iter([*verdicts, *verdicts[-1:] * 10])

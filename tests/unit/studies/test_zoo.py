@@ -207,6 +207,12 @@ def test_a_card_says_when_another_model_was_read():
     assert errors.READ_OF in card.whose("0" * 64)
 
 
+def test_no_half_of_a_table_is_shown():
+    assert card.fewshot("| 100 | zoo:small |\n").startswith("Not measured")
+    whole = "| 100 | zoo:small |\n| 1000 | zoo:small |\n"
+    assert card.fewshot(whole) == whole
+
+
 def test_every_kind_of_error_is_explained():
     assert {error["kind"] for error in errors.read()} == set(card.KINDS)
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 CHUNK_ROWS = 4_096
 """Few enough that progress shows and little is in memory, enough that texts of like length and
 equal texts find each other."""
+REMEMBERED = 100_000
+"""Texts whose scores are kept, in some 50 MB: answers repeat themselves, "none" and "good" most."""
 
 
 def analyze(
@@ -97,7 +99,7 @@ def analyze(
 
     chunks = _chunks(inputs, encoding)
     first = next(chunks)
-    analyzer = load(model, engine=engine, threads=threads)
+    analyzer = load(model, engine=engine, threads=threads, cache=REMEMBERED)
     chosen = analyzer.tasks.select(split_names(tasks) or analyzer.tasks.names)
     roles = {"text": text, "lang": lang, "context": context}
     columns = _columns(first, roles)

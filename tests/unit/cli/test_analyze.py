@@ -8,6 +8,7 @@ from arro3.core import Table
 
 from xmpress import zoo
 from xmpress.data.readers import column, read_table
+from xmpress.runtime.analyzer import Analyzer
 
 TASKS = ["sentiment", "emotion", "intensity", "effort", "actionability"]
 
@@ -60,6 +61,22 @@ def test_a_file(run, feedback, tiny_bundle, tmp_path, suffix):
     emotions = column(table, "emotion")
     assert isinstance(emotions[0], list if suffix in {"jsonl", "parquet"} else str)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_text_that_comes_again_is_not_computed_again(run, tiny_bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr("xmpress.cli.analyze.CHUNK_ROWS", 2)
+    encode, computed = Analyzer._encode, []
+
+    def watched(self, pairs):
+        computed.extend(text for text, _ in pairs)
+        return encode(self, pairs)
+
+    monkeypatch.setattr(Analyzer, "_encode", watched)
+    path = tmp_path / "many.csv"
+    path.write_text("text\ngood\nslow\n" + "good\nslow\n" * 20, encoding="utf-8")
+    assert run("analyze", path, "-m", tiny_bundle).code == 0
+    assert len(computed) < 42 / 2  # a few windows are read ahead
+    assert set(computed) >= {"good", "slow"}
 
 
 def test_predictions_are_those_of_the_library(run, feedback, tiny_bundle, tmp_path):

@@ -35,7 +35,7 @@ PUBLIC_ROWS = 8_000
 """Public test rows, drawn evenly over languages and tasks; gold and sample are scored whole."""
 MODELS = {
     "teacher": RUNS / "teacher",
-    "student, fp32": RUNS / "refined",
+    "student, fp32": RUNS / "default" / "model",
     "default bundle": Path("src/xmpress/zoo/default"),
 }
 COARSE = {

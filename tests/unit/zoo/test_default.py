@@ -47,7 +47,8 @@ def test_it_is_as_good_as_was_measured(analyzer: Analyzer) -> None:
 @pytest.mark.parametrize(
     ("text", "task", "label"),
     [
-        ("The staff were wonderful, thank you so much!", "sentiment", "very_positive"),
+        ("Absolutely love it, the best purchase of the year!", "sentiment", "very_positive"),
+        ("The staff were wonderful, thank you so much!", "sentiment", "positive"),
         ("Trop d'attente au guichet.", "sentiment", "negative"),
         ("最高の接客でした！", "sentiment", "very_positive"),
         ("Bitte mehr Parkplätze am Eingang.", "actionability", "suggestion"),

@@ -139,8 +139,8 @@ def time_text(seconds: float) -> str:
     """A span of time for people.
 
     Example:
-        >>> time_text(4000)
-        '1 h 7 min'
+        >>> time_text(8000)
+        '2 h 13 min'
     """
     if seconds < 90:
         return f"{seconds:.0f} s"

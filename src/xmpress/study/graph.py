@@ -60,7 +60,7 @@ class Graph:
     Example:
         >>> graph = Graph()
         >>> for name, needs in {"teacher": (), "student": ("teacher",)}.items():
-        ...     graph.add(Step(name, "train", {"seed": 1}, lambda work: {}, needs))
+        ...     _ = graph.add(Step(name, "train", {"seed": 1}, lambda work: {}, needs))
         >>> hashes = graph.hashes()
         >>> hashes["teacher"] == hashes["student"]
         False

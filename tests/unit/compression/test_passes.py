@@ -37,7 +37,7 @@ def test_every_built_in_pass_can_be_made_from_its_defaults() -> None:
 def test_the_nearest_pass_is_suggested() -> None:
     with pytest.raises(RecipeError, match="did you mean 'distill'"):
         pass_class("distil")
-    with pytest.raises(RecipeError, match="the passes are distill, export, "):
+    with pytest.raises(RecipeError, match="the passes are cascade, distill, export, "):
         pass_class("xyz")
 
 

@@ -15,7 +15,6 @@ from xmpress.data import Dataset, load_dataset
 from xmpress.errors import DataError, RecipeError
 from xmpress.evaluation import Comparison, compare
 from xmpress.tasks import TaskSet
-from xmpress.training.config import ValidationSettings
 from xmpress.training.train import spread, training_splits
 
 
@@ -66,7 +65,7 @@ class RecipeData:
             dataset = dataset.where(split="train" if training else "test")
         elif training:
             # The teacher's own division of rows without a split, whatever the seed here.
-            dataset = training_splits(self.all, ValidationSettings(), seed=0)[0]
+            dataset = training_splits(self.all, self._recipe.validation, seed=0)[0]
         else:
             dataset = self.held_out
         if even or len(dataset) <= rows:

@@ -14,7 +14,7 @@ import hashlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, Typ
 from pydantic import BaseModel, ConfigDict
 
 from xmpress.data.files import sha256
+from xmpress.data.splits import ValidationSettings
 from xmpress.errors import ModelError, RecipeError
 from xmpress.validation import nearest
 
@@ -134,6 +135,7 @@ class Context:
         workspace: a directory for checkpoints of this pass; survives an interruption.
         say: tells a person what is going on, one line at a time.
         quiet: no progress bars.
+        validation: the rows that choose the best step and calibrate.
     """
 
     name: str
@@ -148,6 +150,7 @@ class Context:
     workspace: Path
     say: Callable[[str], None]
     quiet: bool
+    validation: ValidationSettings = field(default_factory=ValidationSettings)
 
 
 class PassParams(BaseModel):

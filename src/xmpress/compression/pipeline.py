@@ -232,6 +232,7 @@ class _Run:
                 "teacher": self.teacher.fingerprint if step.needs_data else None,
                 "student": None if student is None else student.model_dump(mode="json"),
                 "data": self.data.all.fingerprint if uses_data else None,
+                "validation": self.recipe.validation.model_dump() if uses_data else None,
                 "seed": self.recipe.seed,
                 "inputs": step.inputs(),
             }
@@ -254,6 +255,7 @@ class _Run:
             data_name=self.recipe.data,
             dataset=lambda: self.data.all,
             sample=self.data.sample,
+            validation=self.recipe.validation,
             seed=self.recipe.seed,
             cache=self.cache,
             workspace=workspace,

@@ -24,6 +24,7 @@ from pydantic import (
 
 from xmpress.compression.guard import Guard
 from xmpress.compression.passes import Pass, pass_class
+from xmpress.data.splits import ValidationSettings
 from xmpress.errors import Problem, RecipeError
 from xmpress.provenance import digest
 from xmpress.resources import shipped
@@ -160,6 +161,8 @@ class Recipe(_Section):
     """The steps, in order."""
     guard: Guard | None = None
     """What they may cost; without it nothing is refused."""
+    validation: ValidationSettings = ValidationSettings()
+    """The rows that choose the best step of a training and calibrate its model."""
     evaluation: EvaluationSpec = EvaluationSpec()
     seed: Annotated[int, Field(ge=0)] = 0
     """Of everything random."""

@@ -4,10 +4,26 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from xmpress.data.dataset import SPLITS, Dataset
 from xmpress.data.text import fold, text_hash
 from xmpress.errors import UsageError
+
+
+class ValidationSettings(BaseModel):
+    """The rows on which the best step is chosen and labels are calibrated; never test rows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the training rows to set aside where the data has no validation split."""
+    rows: Annotated[int, Field(gt=0)] = 4000
+    """At most so many rows, spread over languages and tasks, for choosing the best step."""
+    calibration_rows: Annotated[int, Field(gt=0)] = 20_000
+    """At most so many rows for temperatures and thresholds."""
 
 
 def assign_splits(dataset: Dataset, fractions: Mapping[str, float], *, seed: int = 0) -> Dataset:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from xmpress.benchmark import POLICIES
 from xmpress.compression.recipe import EvaluationSpec, Recipe, load_recipe
+from xmpress.data.splits import ValidationSettings
 from xmpress.errors import Problem, RecipeError
 from xmpress.peers.baselines import baseline_names
 from xmpress.settings import merge
@@ -247,7 +248,7 @@ class StudyConfig(_Section):
         """
         section = self.recipes[name]
         recipe = load_recipe(section.recipe or name, section.set)
-        guard = recipe.guard
+        guard, validation = recipe.guard, self.training.get("validation", {})
         rows = EvaluationSpec(split=self.evaluation.split, max_rows=self.evaluation.max_rows)
         return recipe.model_copy(
             update={
@@ -255,6 +256,7 @@ class StudyConfig(_Section):
                 "teacher": None,
                 "data": self.data,
                 "seed": seed,
+                "validation": ValidationSettings.model_validate(validation),
                 "evaluation": rows,
                 # What breaks a limit is a finding of the study, not the end of it.
                 "guard": guard and guard.model_copy(update={"on_violation": "report"}),
@@ -263,7 +265,11 @@ class StudyConfig(_Section):
 
     def problems(self) -> list[Problem]:
         """What pydantic cannot see: names that stand for nothing, settings of other parts."""
-        return [*self._scope_problems(), *self._training_problems(), *self._recipe_problems()]
+        # Recipes take over some settings of the trainings.
+        return [
+            *self._scope_problems(),
+            *(self._training_problems() or self._recipe_problems()),
+        ]
 
     def _scope_problems(self) -> list[Problem]:
         scopes: dict[str, _Scope | None] = {

@@ -16,10 +16,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from xmpress.data import Dataset
+from xmpress.data.splits import ValidationSettings
 from xmpress.errors import UsageError
 from xmpress.evaluation import calibrate
 from xmpress.tasks import Calibration, FloatArray, Labels, Task, TaskSet
-from xmpress.training.config import ValidationSettings
 from xmpress.training.train import spread, training_splits
 
 BASELINES = ("majority", "tfidf")

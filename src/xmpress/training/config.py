@@ -9,24 +9,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from xmpress.data import Columns
+from xmpress.data.splits import ValidationSettings
 from xmpress.errors import ConfigError
 from xmpress.settings import merge, override, read_yaml
 from xmpress.tasks import Task, TaskSet
 from xmpress.training.loop import FitSettings
 from xmpress.validation import problems_of
-
-
-class ValidationSettings(BaseModel):
-    """The rows on which the best step is chosen and labels are calibrated; never test rows."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """Share of the training rows to set aside where the data has no validation split."""
-    rows: Annotated[int, Field(gt=0)] = 4000
-    """At most so many rows, spread over languages and tasks, for choosing the best step."""
-    calibration_rows: Annotated[int, Field(gt=0)] = 20_000
-    """At most so many rows for temperatures and thresholds."""
 
 
 class TrainConfig(BaseModel):

@@ -12,6 +12,7 @@ import torch
 from accelerate import PartialState
 
 from xmpress.data import Dataset, assign_splits, load_dataset
+from xmpress.data.splits import ValidationSettings
 from xmpress.errors import TrainingError, UsageError
 from xmpress.evaluation import Scorecard, calibrate, score
 from xmpress.modeling.artefact import predict, save_model
@@ -21,7 +22,7 @@ from xmpress.provenance import LOCK_FILE, digest, lock_text
 from xmpress.runtime.tokenization import Tokenizer
 from xmpress.training.card import model_card
 from xmpress.training.checkpoint import Checkpoints
-from xmpress.training.config import TrainConfig, ValidationSettings
+from xmpress.training.config import TrainConfig
 from xmpress.training.feed import Feed
 from xmpress.training.loop import fit
 from xmpress.training.losses import MultiTaskLoss

@@ -17,6 +17,7 @@ from xmpress.compression import (
 )
 from xmpress.compression.distillation import Distill
 from xmpress.compression.quantization import Quantize
+from xmpress.data import Dataset
 from xmpress.errors import DataError, GuardError, ModelError, RecipeError, UsageError
 from xmpress.modeling import load_model
 from xmpress.runtime.analyzer import Analyzer
@@ -123,6 +124,26 @@ def test_nothing_is_run_again_unless_its_inputs_changed(
     )
     third = run(changed, tiny_model_dir, out)
     assert [entry["skipped"] for entry in third.report["passes"]] == [True, False]
+
+
+@pytest.mark.usefixtures("quick_export")
+def test_the_recipe_says_how_many_rows_choose_and_calibrate(
+    tiny_model_dir: Path, labelled_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+
+    def spread(dataset: Dataset, rows: int, *, seed: int) -> Dataset:
+        drawn.append(rows)
+        return dataset.take(slice(0, rows))
+
+    monkeypatch.setattr("xmpress.compression.distillation.distill.spread", spread)
+    told = recipe(data=str(labelled_data), validation={"rows": 5, "calibration_rows": 9})
+    run(told, tiny_model_dir, tmp_path / "out")
+    assert drawn == [5, 9]
+    other = recipe(data=str(labelled_data), validation={"rows": 5, "calibration_rows": 8})
+    again = run(other, tiny_model_dir, tmp_path / "out")
+    assert [entry["skipped"] for entry in again.report["passes"]] == [False, False]
+    assert drawn[2:] == [5, 8]
 
 
 def test_an_altered_artefact_is_made_again(tiny_bundle: Path, tmp_path: Path) -> None:

@@ -128,10 +128,17 @@ def test_an_encoders_own_settings_replace_the_common_ones(tmp_path: Path) -> Non
 
 def test_a_recipe_runs_on_the_studys_data_and_to_the_end(tmp_path: Path) -> None:
     study = load_study(
-        write(tmp_path, recipes={"distilmbert": None}, evaluation={"max_rows": 9}, seeds=[5])
+        write(
+            tmp_path,
+            recipes={"distilmbert": None},
+            evaluation={"max_rows": 9},
+            training={"validation": {"rows": 7}},
+            seeds=[5],
+        )
     )
     recipe = study.recipe("distilmbert", 5)
     assert (recipe.data, recipe.seed, recipe.evaluation.max_rows) == ("sample", 5, 9)
+    assert recipe.validation == study.train_config("small", 5).validation
     assert recipe.guard is not None
     assert (recipe.guard.on_violation, recipe.guard.average) == ("report", 3.0)
 

@@ -25,7 +25,6 @@ from xmpress.runtime.analyzer import Analyzer
 from xmpress.runtime.bundle import Bundle, write_manifest
 from xmpress.runtime.cascade import STAGE, CascadeSpec, FirstStage, StageWeights
 from xmpress.tasks import FloatArray, TaskSet
-from xmpress.training.config import ValidationSettings
 from xmpress.training.train import spread, training_splits
 
 SMALLEST_SHARE = 0.01
@@ -81,7 +80,7 @@ class Cascade(Pass[CascadeParams]):
         """Distil, choose the thresholds on validation rows, check on rows held out."""
         main = self._main(context)
         analyzer = Analyzer(main, cascade=False)
-        training, validation = training_splits(context.dataset(), ValidationSettings(), seed=0)
+        training, validation = training_splits(context.dataset(), context.validation, seed=0)
         training = spread(training, self.params.rows, seed=context.seed)
         validation = spread(validation, self.params.validation_rows, seed=context.seed)
         weights = self._train(context, analyzer, training)

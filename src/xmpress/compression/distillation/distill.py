@@ -31,7 +31,6 @@ from xmpress.runtime.tokenization import Tokenizer
 from xmpress.tasks import Labels, TaskSet
 from xmpress.training.card import model_card
 from xmpress.training.checkpoint import Checkpoints
-from xmpress.training.config import ValidationSettings
 from xmpress.training.feed import Feed
 from xmpress.training.loop import fit
 from xmpress.training.masking import Masking
@@ -75,9 +74,8 @@ class Distill(Pass[DistillParams]):
         tokenizer_file = student.tokenizer_files / "tokenizer.json"
         tokenizer = Tokenizer.from_file(tokenizer_file, max_length=model.config.max_length)
         dataset = _labelled_for(tasks, context)
-        validation_settings = ValidationSettings()
         # The teacher's own division of rows without a split, whatever the seed here.
-        training, validation = training_splits(dataset, validation_settings, seed=0)
+        training, validation = training_splits(dataset, context.validation, seed=0)
         rows = self._rows(training, tasks, context.seed)
         context.say(f"distill: {len(rows):,} texts")
         beside = self._beside(context, tokenizer_file, model.config.max_length)
@@ -109,12 +107,12 @@ class Distill(Pass[DistillParams]):
                 ]
             ),
             monitor=Monitor("distill", quiet=context.quiet),
-            evaluate=evaluator(spread(validation, validation_settings.rows, seed=0), tokenizer)
+            evaluate=evaluator(spread(validation, context.validation.rows, seed=0), tokenizer)
             if knows_tasks
             else None,
             resume=True,
         )
-        calibration_rows = spread(validation, validation_settings.calibration_rows, seed=0)
+        calibration_rows = spread(validation, context.validation.calibration_rows, seed=0)
         scorecard = finish(model, tokenizer, calibration_rows)
         card = model_card(context.name, model, {"data": context.data_name}, scorecard, dataset)
         save_model(

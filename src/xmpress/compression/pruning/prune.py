@@ -27,7 +27,6 @@ from xmpress.compression.rewriting import save_changed
 from xmpress.modeling import LoadedModel, MultiTaskModel, load_model, save_model
 from xmpress.modeling.model import count_parameters
 from xmpress.modeling.shapes import layer_parts, pruned_shapes
-from xmpress.training.config import ValidationSettings
 from xmpress.training.losses import MultiTaskLoss
 from xmpress.training.train import finish, spread
 
@@ -121,7 +120,7 @@ class Prune(Pass[PruneParams]):
         details: dict[str, Any] = {"before": before, "after": sizes(loaded.model)}
         _move(loaded.model, torch.device("cpu"))
         if trainer is not None:
-            rows = spread(trainer.validation, ValidationSettings().calibration_rows, seed=0)
+            rows = spread(trainer.validation, context.validation.calibration_rows, seed=0)
             details["validation"] = finish(loaded.model, loaded.tokenizer, rows).summary
             details["validated"] = validated
         what = ", ".join(f"{kind} to {100 * share:.0f} %" for kind, share in params.shares.items())

@@ -18,7 +18,6 @@ from xmpress.modeling import LoadedModel, MultiTaskModel
 from xmpress.provenance import digest
 from xmpress.tasks import FloatArray
 from xmpress.training.checkpoint import Checkpoints
-from xmpress.training.config import ValidationSettings
 from xmpress.training.feed import Feed
 from xmpress.training.loop import FitSettings, fit
 from xmpress.training.losses import MultiTaskLoss
@@ -80,7 +79,7 @@ class Trainer:
     def of(cls, context: Context, loaded: LoadedModel, settings: Recover) -> Self:
         """Divide the recipe's data as `distill` does."""
         # The teacher's own division of rows without a split, whatever the seed here.
-        training, validation = training_splits(context.dataset(), ValidationSettings(), seed=0)
+        training, validation = training_splits(context.dataset(), context.validation, seed=0)
         rows = training.where(tasks=loaded.tasks.names)
         if settings.max_rows is not None:
             rows = spread(rows, settings.max_rows, seed=context.seed)
@@ -142,7 +141,7 @@ class Trainer:
         """
         evaluate: Callable[[MultiTaskModel], float] | None = None
         if keep_best:
-            rows = spread(self.validation, ValidationSettings().rows, seed=0)
+            rows = spread(self.validation, self.context.validation.rows, seed=0)
             evaluate = evaluator(rows, loaded.tokenizer)
         progress = fit(
             loaded.model,

@@ -38,7 +38,6 @@ from xmpress.modeling.model import MultiTaskModel
 from xmpress.provenance import digest
 from xmpress.training.card import model_card
 from xmpress.training.checkpoint import Checkpoints
-from xmpress.training.config import ValidationSettings
 from xmpress.training.feed import Feed
 from xmpress.training.loop import FitSettings, fit
 from xmpress.training.monitor import Monitor
@@ -112,9 +111,8 @@ class QuantizationAware(Pass[QuantizationAwareParams]):
         params = self.params
         loaded = load_model(context.artefact.path)
         model, tokenizer = loaded.model, loaded.tokenizer
-        settings = ValidationSettings()
         # The teacher's own division of rows without a split, whatever the seed here.
-        training, validation = training_splits(context.dataset(), settings, seed=0)
+        training, validation = training_splits(context.dataset(), context.validation, seed=0)
         rows = training.where(tasks=loaded.tasks.names)
         if params.max_rows is not None:
             rows = spread(rows, params.max_rows, seed=context.seed)
@@ -149,11 +147,11 @@ class QuantizationAware(Pass[QuantizationAwareParams]):
                     [params.model_dump(mode="json"), rows.fingerprint, context.teacher.fingerprint]
                 ),
                 monitor=Monitor("quantization-aware", quiet=context.quiet),
-                evaluate=evaluator(spread(validation, settings.rows, seed=0), tokenizer),
+                evaluate=evaluator(spread(validation, context.validation.rows, seed=0), tokenizer),
                 resume=True,
             )
             scorecard = finish(
-                model, tokenizer, spread(validation, settings.calibration_rows, seed=0)
+                model, tokenizer, spread(validation, context.validation.calibration_rows, seed=0)
             )
         card = model_card(
             context.name, model, {"data": context.data_name}, scorecard, context.dataset()

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import ablations
 from rows import TASKS
-from run import OUT, RUNS, Run
+from run import OUT, RUNS, Run, start
 
 from xmpress.benchmark import compare_throughput
 from xmpress.compression import Artefact, Guard, judge
@@ -96,14 +96,13 @@ class Study:
             if not (folder / "bundle").is_dir():
                 continue
             report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-            given = self.out / (run.model or "teacher")
-            source = given / "model" if run.model else given
-            model = Artefact(folder / "model" if (folder / "model").is_dir() else source)
+            own = folder / "model"
+            model = Artefact(own if own.is_dir() else start(run, self.out))
             forms = {"int8": Artefact(folder / "bundle")}
             if Bundle.open(folder / "bundle").manifest.quantization is None:
                 forms = {"fp32": forms["int8"]}
-            elif (folder / "model").is_dir():
-                forms = {"fp32": exported(folder / "model", folder / "fp32"), **forms}
+            elif own.is_dir():
+                forms = {"fp32": exported(own, folder / "fp32"), **forms}
             found += [
                 Student(run, form, bundle, model.parameters or 0, report)
                 for form, bundle in forms.items()

@@ -20,10 +20,10 @@ import yaml
 
 from xmpress.data import Dataset, load_dataset
 from xmpress.data.arrow import to_table
+from xmpress.data.splits import ValidationSettings
 from xmpress.data.writers import TableWriter
 from xmpress.modeling import load_model, save_model
 from xmpress.tasks import Labels, Task, TaskSet
-from xmpress.training.config import ValidationSettings
 from xmpress.training.train import finish, spread, training_splits
 
 TASKS = TaskSet.load("experience")

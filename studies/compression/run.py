@@ -27,6 +27,8 @@ from xmpress.compression import load_recipe
 
 OUT = Path("runs/compression")
 WIDE = "student={layers: 3, hidden: 384, heads: 12, ffn: 1536, init: teacher-embedding}"
+SHIPPED = "runs/zoo/default/model"
+"""Better than the teacher of this study, for it has learned from more labels."""
 NARROW = "student={layers: 3, hidden: 192, heads: 12, ffn: 768, init: teacher-embedding}"
 
 
@@ -38,7 +40,7 @@ class Run:
         name: of its folder.
         recipe: one that ships.
         sets: what differs from it.
-        model: the run whose model it starts from; the teacher if left out.
+        model: the run whose model it starts from, or a directory; the teacher if left out.
         steps: optimizer steps by path within the recipe, for a scale of 1.
         size: what the student is, in words.
     """
@@ -132,6 +134,20 @@ RUNS = (
         ),
         steps=(("passes.0", 90), ("passes.1", 150)),
     ),
+    Run(
+        "two-layers",
+        "studies/compression/two-layers.yaml",
+        "2 x 384 of the model that ships; a quarter of the FFN",
+        model=SHIPPED,
+        steps=(("passes.0", 600),),
+    ),
+    Run(
+        "one-layer",
+        "studies/compression/one-layer.yaml",
+        "1 x 384 of the model that ships; a quarter of the FFN",
+        model=SHIPPED,
+        steps=(("passes.0", 600),),
+    ),
 )
 """The most informative first."""
 
@@ -174,13 +190,19 @@ def overrides(run: Run, scale: float) -> list[str]:
     ]
 
 
+def start(run: Run, out: Path) -> Path:
+    """The model directory that a run begins with."""
+    if run.model is None:
+        return out / "teacher"
+    return Path(run.model) if "/" in run.model else out / run.model / "model"
+
+
 def command(run: Run, out: Path, scale: float) -> list[str]:
     """What makes a run."""
-    model = out / "teacher" if run.model is None else out / run.model / "model"
     found = [sys.executable, "-m", "xmpress", "compress", run.recipe, "--quiet"]
     found += [
         "--model",
-        str(model),
+        str(start(run, out)),
         "--data",
         str(out / "data.yaml"),
         "--cache",

@@ -9,8 +9,12 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from xmpress.errors import DataError, UsageError
+
+LOCK = ".lock"
+"""In a folder that `locked` has held; it stays there."""
 
 
 @contextmanager
@@ -82,6 +86,41 @@ def atomic_dir(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
             temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def locked(folder: str | Path) -> Iterator[None]:
+    """Keep every other process that asks for the same lock from writing to a folder.
+
+    The system gives the lock back when the process ends, however it ends.
+
+    Raises:
+        DataError: if another process holds it, or the folder cannot be written to.
+    """
+    path = Path(folder)
+    try:
+        file = (path / LOCK).open("a")
+    except OSError as error:
+        raise DataError(f"cannot write to folder {path}: {error.strerror}") from error
+    with file:
+        try:
+            _take(file)
+        except OSError as error:
+            raise DataError(
+                f"another process writes to {path}; wait for it, or name another folder"
+            ) from error
+        yield
+
+
+def _take(file: IO[str]) -> None:
+    if os.name == "nt":
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def sha256(path: str | Path) -> str:

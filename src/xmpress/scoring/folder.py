@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from pydantic import BaseModel, ValidationError
 
-from xmpress.data.files import atomic_path, sha256
+from xmpress.data.files import LOCK, atomic_path, locked, sha256
 from xmpress.errors import DataError, UsageError
 from xmpress.scoring.plan import Plan
 
@@ -28,7 +28,6 @@ MANIFEST = "manifest.json"
 PARTS = "parts"
 REJECTED = "rejected.jsonl"
 _JOURNAL = ".journal.jsonl"
-_LOCK = ".lock"
 
 
 class Part(BaseModel):
@@ -102,7 +101,7 @@ class OutputFolder:
         """Remove what a process that was killed left under temporary names."""
         for folder in (self.path, self.path / PARTS):
             for file in folder.glob(".*"):
-                if file.is_file() and file.name not in {_LOCK, _JOURNAL}:
+                if file.is_file() and file.name not in {LOCK, _JOURNAL}:
                     file.unlink()
 
     # ---- the journal ------------------------------------------------------------------------
@@ -200,35 +199,16 @@ def open_folder(path: Path, format_: str, *, resume: bool) -> Iterator[OutputFol
     if path.is_file():
         raise UsageError(f"{path} is a file; give the name of a folder to write (-o DIR)")
     # A folder of ours has a lock from its first moment on.
-    ours = (path / _LOCK).is_file() or (path / MANIFEST).is_file()
+    ours = (path / LOCK).is_file() or (path / MANIFEST).is_file()
     if path.is_dir() and not ours and any(path.iterdir()):
         raise UsageError(f"folder {path} is not empty; name another")
     try:
         (path / PARTS).mkdir(parents=True, exist_ok=True)
-        lock = (path / _LOCK).open("a")
     except OSError as error:
         raise DataError(f"cannot write to folder {path}: {error.strerror}") from error
-    with lock:
-        _lock(lock, path)
+    with locked(path):
         if (path / MANIFEST).is_file() and not resume:
             raise UsageError(
                 f"folder {path} holds a run already: go on with it (--resume) or name another"
             )
         yield OutputFolder(path, format_)
-
-
-def _lock(file: IO[str], folder: Path) -> None:
-    """Take the lock, which the system gives back when the process ends, however it ends."""
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise DataError(
-            f"another process writes to {folder}; wait for it, or name another folder"
-        ) from error

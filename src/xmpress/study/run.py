@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from xmpress.data.files import atomic_path
+from xmpress.data.files import atomic_path, locked
 from xmpress.errors import DataError, Problem, StudyError, UsageError
 from xmpress.study.collecting import collect_results
 from xmpress.study.config import StudyConfig
@@ -79,7 +79,8 @@ def run_study(
     Raises:
         UsageError: if ``out`` is not empty and ``resume`` is not given.
         ConfigError: if the study file is not valid, or does not fit the data.
-        DataError: if the data cannot be used, or ``out`` not be written.
+        DataError: if the data cannot be used, ``out`` not be written, or another process writes
+            there.
         KeyboardInterrupt: once the running step has put its state aside.
     """
     directory = Path(out)
@@ -90,6 +91,19 @@ def run_study(
     else:
         study = load_study(study, overrides)
     _check_place(directory, resume=resume)
+    with locked(directory):
+        return _run(study, directory, command, say, watch, quiet=quiet)
+
+
+def _run(
+    study: StudyConfig,
+    directory: Path,
+    command: str,
+    say: Callable[[str], None],
+    watch: Watch,
+    *,
+    quiet: bool,
+) -> StudyRun:
     say(f"reading {study.data}")
     rows = Rows(study)
     shop = Workshop(rows, directory / "cache", say, quiet)
@@ -113,7 +127,8 @@ def run_study(
 def _check_place(directory: Path, *, resume: bool) -> None:
     if directory.is_file():
         raise DataError(f"{directory} is a file; give the name of a folder to write")
-    if directory.is_dir() and any(directory.iterdir()):
+    # Hidden files are the lock, and what a kill in the midst of writing leaves.
+    if directory.is_dir() and any(not path.name.startswith(".") for path in directory.iterdir()):
         if not resume:
             raise UsageError(f"{directory} exists and is not empty; go on with --resume")
         if not (directory / STUDY).is_file():

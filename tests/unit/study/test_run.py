@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from xmpress.data.files import locked
 from xmpress.errors import ConfigError, DataError, StudyError, UsageError
 from xmpress.study import StudyConfig, StudyResults, run_study
 from xmpress.study.plan import Plan, make_plan
@@ -347,6 +348,20 @@ def test_a_folder_that_is_there_needs_resume(
         run_study(make(), tmp_path / "out")
     with pytest.raises(UsageError, match="is no study directory"):
         run_study(make(), tmp_path / "out", resume=True)
+
+
+def test_two_studies_do_not_write_to_one_folder(
+    make: Callable[..., StudyConfig], tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    with (
+        locked(tmp_path / "out"),
+        pytest.raises(DataError, match="another process writes to"),
+    ):
+        run_study(make(), tmp_path / "out", resume=True)
+    # A study that ended before it wrote anything leaves nothing that would be in the way.
+    with pytest.raises(ConfigError, match="zero_shot"):
+        run_study(make(zero_shot={"leave_out": ["xx"]}), tmp_path / "out")
 
 
 def test_data_must_fit(make: Callable[..., StudyConfig], tmp_path: Path) -> None:

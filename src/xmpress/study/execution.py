@@ -121,7 +121,8 @@ class Execution:
                 before = {name: known.hash for name, known in self.states.items()}
                 state.hash = self._graph.hash(step, before, without=absent)
                 state.status = "waiting"
-                self._take_up(state)
+            if state.status != "done":
+                self._take_up(state)  # a step before may have had the same inputs
             if state.status != "done":
                 self._run(step, state)
                 if step.kind in LARGE:

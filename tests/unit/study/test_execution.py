@@ -75,6 +75,13 @@ def test_what_has_another_name_now_is_not_made_again(steps: Steps, tmp_path: Pat
     assert steps.ran == []
 
 
+def test_steps_with_the_same_inputs_run_once(steps: Steps, tmp_path: Path) -> None:
+    execution = steps.execute(tmp_path, steps.step("a"), steps.step("b"), steps.step("c", "b"))
+    assert steps.ran == ["a", "c"]
+    assert text(execution, "b") == "(a0)"
+    assert {state.status for state in execution.states.values()} == {"done"}
+
+
 def test_a_step_that_fails_stops_only_what_needs_it(steps: Steps, tmp_path: Path) -> None:
     def fail(work: Work) -> None:
         raise TrainingError("the loss is nan")

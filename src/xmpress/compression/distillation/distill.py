@@ -22,6 +22,7 @@ from xmpress.compression.distillation.teachers import (
 )
 from xmpress.compression.passes import Artefact, Context, Pass, PassParams
 from xmpress.compression.students import Student, make_student
+from xmpress.compression.targets import labelled_for
 from xmpress.data import Dataset, load_dataset
 from xmpress.data.files import sha256
 from xmpress.data.readers import find_files
@@ -35,6 +36,7 @@ from xmpress.training.feed import Feed
 from xmpress.training.loop import fit
 from xmpress.training.masking import Masking
 from xmpress.training.monitor import Monitor
+from xmpress.training.pretraining.corpus import NO_LABELS
 from xmpress.training.train import evaluator, finish, spread, training_splits
 
 TRANSFER = "transfer"
@@ -61,9 +63,12 @@ class Distill(Pass[DistillParams]):
         models = named.values() if isinstance(named, dict) else named
         found = {model: Artefact(locate(model)).fingerprint for model in models}
         transfer = self.params.transfer
-        if transfer is not None and not transfer.startswith(("hf:", "sample")):
-            found |= {str(path): sha256(path) for path in find_files([transfer])}
-        return found
+        if transfer is None or transfer.startswith(("hf:", "sample")):
+            return found
+        if transfer.endswith((".yaml", ".yml")):
+            # A data config: what counts is in the files that it names.
+            return found | {transfer: load_dataset(transfer, NO_LABELS).fingerprint}
+        return found | {str(path): sha256(path) for path in find_files([transfer])}
 
     def run(self, context: Context, target: Path) -> dict[str, Any]:
         """Ask the teachers, train the student, calibrate it, write it."""
@@ -73,7 +78,7 @@ class Distill(Pass[DistillParams]):
         model, tasks = student.model, student.model.config.task_set
         tokenizer_file = student.tokenizer_files / "tokenizer.json"
         tokenizer = Tokenizer.from_file(tokenizer_file, max_length=model.config.max_length)
-        dataset = _labelled_for(tasks, context)
+        dataset = labelled_for(tasks, context)
         # The teacher's own division of rows without a split, whatever the seed here.
         training, validation = training_splits(dataset, context.validation, seed=0)
         rows = self._rows(training, tasks, context.seed)
@@ -194,14 +199,6 @@ class Distill(Pass[DistillParams]):
             return spread(rows, limit, seed=seed)
         drawn = np.random.default_rng(seed).choice(len(rows), size=limit, replace=False)
         return rows.take(np.sort(drawn))
-
-
-def _labelled_for(tasks: TaskSet, context: Context) -> Dataset:
-    """The recipe's data, with the labels of tasks that only further teachers have."""
-    dataset = context.dataset()
-    if context.data_name is None or set(tasks.names) <= set(dataset.tasks.names):
-        return dataset
-    return load_dataset(context.data_name, tasks)
 
 
 def _without_labels(dataset: Dataset) -> Dataset:

@@ -96,7 +96,8 @@ class DistillParams(PassParams):
     transfer: str | None = None
     """Further text, which needs no labels: a file, folder or glob."""
     max_rows: Annotated[int, Field(ge=1)] | None = None
-    """At most so many rows, drawn evenly over languages and tasks; all if left out."""
+    """At most so many rows, drawn evenly over languages and tasks, but as they come where rows
+    without labels are used too (see ``sampling``); all if left out."""
     steps: Annotated[int, Field(gt=0)] | None = None
     """Optimizer steps; or give ``epochs``."""
     epochs: Annotated[float, Field(gt=0)] | None = None
@@ -114,7 +115,9 @@ class DistillParams(PassParams):
     precision: Literal["no", "bf16", "fp16"] = "no"
     """Mixed precision."""
     sampling: Annotated[float, Field(ge=1)] = 2.0
-    """Temperature of the sampling over language and tasks: 1 as in the data, larger more even."""
+    """Temperature of the sampling over language and tasks: 1 as in the data, larger more even. With
+    ``transfer`` or without ``logits`` all texts are shown, labelled or not, in the data's own
+    proportions."""
     evaluate_every: Annotated[int, Field(gt=0)] | None = None
     """Steps between validations, the best of which is kept; four in all if left out. Without
     ``logits`` nothing is validated, and the last step is kept."""

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import nn
 
 from xmpress.compression.distillation import DistillationLoss
-from xmpress.compression.outputs import cached_logits
 from xmpress.compression.passes import Context
+from xmpress.compression.targets import labelled_for, soft_targets
 from xmpress.data import Dataset
 from xmpress.modeling import LoadedModel, MultiTaskModel
 from xmpress.provenance import digest
@@ -79,7 +79,9 @@ class Trainer:
     def of(cls, context: Context, loaded: LoadedModel, settings: Recover) -> Self:
         """Divide the recipe's data as `distill` does."""
         # The teacher's own division of rows without a split, whatever the seed here.
-        training, validation = training_splits(context.dataset(), context.validation, seed=0)
+        training, validation = training_splits(
+            labelled_for(loaded.tasks, context), context.validation, seed=0
+        )
         rows = training.where(tasks=loaded.tasks.names)
         if settings.max_rows is not None:
             rows = spread(rows, settings.max_rows, seed=context.seed)
@@ -88,13 +90,11 @@ class Trainer:
     def loss(self, model: MultiTaskModel) -> nn.Module:
         """What is optimised; the teacher is asked once."""
         tasks = model.config.task_set
-        settings, context, rows = self.settings, self.context, self.training
+        settings = self.settings
         if not settings.distill:
             return MultiTaskLoss(tasks)
         if self._soft is None:
-            self._soft = cached_logits(
-                context.teacher, rows.texts, rows.contexts, context.cache, say=context.say
-            )
+            self._soft = soft_targets(tasks, self.training, self.context)
         return DistillationLoss(
             tasks, self._soft, temperature=settings.temperature, alpha=settings.alpha
         )

@@ -18,7 +18,6 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from xmpress.compression.distillation import DistillationLoss
-from xmpress.compression.outputs import cached_logits
 from xmpress.compression.passes import Context, Pass, PassParams
 from xmpress.compression.quantization.dynamic import (
     LARGEST_ACTIVATION,
@@ -33,6 +32,7 @@ from xmpress.compression.quantization.rounding import (
     SMALLEST_SCALE_INT4,
     largest_divisor,
 )
+from xmpress.compression.targets import labelled_for, soft_targets
 from xmpress.modeling import load_model, save_model
 from xmpress.modeling.model import MultiTaskModel
 from xmpress.provenance import digest
@@ -112,13 +112,12 @@ class QuantizationAware(Pass[QuantizationAwareParams]):
         loaded = load_model(context.artefact.path)
         model, tokenizer = loaded.model, loaded.tokenizer
         # The teacher's own division of rows without a split, whatever the seed here.
-        training, validation = training_splits(context.dataset(), context.validation, seed=0)
+        dataset = labelled_for(loaded.tasks, context)
+        training, validation = training_splits(dataset, context.validation, seed=0)
         rows = training.where(tasks=loaded.tasks.names)
         if params.max_rows is not None:
             rows = spread(rows, params.max_rows, seed=context.seed)
-        soft = cached_logits(
-            context.teacher, rows.texts, rows.contexts, context.cache, say=context.say
-        )
+        soft = soft_targets(loaded.tasks, rows, context)
         torch.manual_seed(context.seed)
         with rounded(
             model,
@@ -153,9 +152,7 @@ class QuantizationAware(Pass[QuantizationAwareParams]):
             scorecard = finish(
                 model, tokenizer, spread(validation, context.validation.calibration_rows, seed=0)
             )
-        card = model_card(
-            context.name, model, {"data": context.data_name}, scorecard, context.dataset()
-        )
+        card = model_card(context.name, model, {"data": context.data_name}, scorecard, dataset)
         save_model(target, model, loaded.path, texts={"README.md": card}, overwrite=True)
         return {
             "layers_rounded": layers,

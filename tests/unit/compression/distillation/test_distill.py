@@ -248,6 +248,18 @@ def test_the_pass_is_run_again_when_a_file_it_names_changes(
     assert step.inputs()[str(transfer)] != before[str(transfer)]
 
 
+def test_the_pass_is_run_again_when_a_file_changes_that_its_data_config_names(
+    tmp_path: Path,
+) -> None:
+    texts, config = tmp_path / "more.csv", tmp_path / "more.yaml"
+    texts.write_text("text\none\n")
+    config.write_text(f"sources: {{more: {{path: '{texts}'}}}}")
+    step = Distill(DistillParams(transfer=str(config)))
+    before = step.inputs()
+    texts.write_text("text\ntwo\n")
+    assert step.inputs() != before
+
+
 def test_what_does_not_go_together_is_refused() -> None:
     for params, message in (
         ({"steps": 1, "epochs": 1}, "not both"),

@@ -174,6 +174,7 @@ class Pass(ABC, Generic[P]):
         gives: what it makes of that.
         needs_data: whether it cannot do without the recipe's data.
         uses_data: whether the result depends on the recipe's data where there are any.
+        checks_held_out: whether what it tells depends on the rows that artefacts are judged on.
         makes_student: whether it turns the recipe's ``student`` into a model.
     """
 
@@ -183,6 +184,7 @@ class Pass(ABC, Generic[P]):
     gives: ClassVar[Kind] = "model"
     needs_data: ClassVar[bool] = False
     uses_data: ClassVar[bool] = False
+    checks_held_out: ClassVar[bool] = False
     makes_student: ClassVar[bool] = False
 
     def __init__(self, params: P) -> None:

@@ -147,6 +147,11 @@ class _Run:
             )
         needing = [spec.name for spec, (step, *_) in self.steps if step.needs_data]
         needing += ["the guard"] if self.recipe.guard else []
+        if self.recipe.student and not any(step.makes_student for _, (step, *_) in self.steps):
+            raise RecipeError(
+                f"recipe '{self.recipe.name}' describes a student, but no pass makes it; add "
+                "distill, or set student: null"
+            )
         if self.recipe.data is None and needing:
             raise RecipeError(
                 f"{needing[0]} of recipe '{self.recipe.name}' needs data: name it in the recipe "
@@ -223,6 +228,7 @@ class _Run:
     ) -> tuple[Artefact, dict[str, Any]]:
         """Run a pass, unless it was run with the same inputs; its artefact and report entry."""
         uses_data = step.needs_data or (step.uses_data and self.recipe.data is not None)
+        checked = uses_data and step.checks_held_out
         key = digest(
             {
                 "pass": spec.name,
@@ -234,7 +240,8 @@ class _Run:
                 "data": self.data.all.fingerprint if uses_data else None,
                 "validation": self.recipe.validation.model_dump() if uses_data else None,
                 "seed": self.recipe.seed,
-                "inputs": step.inputs(),
+                "inputs": step.inputs() | ({} if student is None else student.inputs()),
+                **({"evaluation": self.recipe.evaluation.model_dump()} if checked else {}),
             }
         )
         target = self.out / "passes" / title

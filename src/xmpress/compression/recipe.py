@@ -23,7 +23,8 @@ from pydantic import (
 )
 
 from xmpress.compression.guard import Guard
-from xmpress.compression.passes import Pass, pass_class
+from xmpress.compression.passes import Artefact, Pass, pass_class
+from xmpress.data.files import sha256
 from xmpress.data.splits import ValidationSettings
 from xmpress.errors import Problem, RecipeError
 from xmpress.provenance import digest
@@ -75,6 +76,13 @@ class StudentSpec(_Section):
     """Instead of the sizes: any encoder that ``xmpress train --encoder`` takes."""
     max_length: Annotated[int, Field(ge=8)] | None = None
     """Tokens per text, longer ones are cut; the teacher's if left out."""
+
+    def inputs(self) -> dict[str, str]:
+        """Fingerprints of the files that ``encoder`` names; of a name of the model hub, none."""
+        path = Path(self.encoder) if isinstance(self.encoder, str) else None
+        if path is not None and path.is_dir():
+            return {str(path): Artefact(path).fingerprint}
+        return {str(path): sha256(path)} if path is not None and path.is_file() else {}
 
     @model_validator(mode="after")
     def _shape_is_possible(self) -> Self:
@@ -327,7 +335,7 @@ def _readable_passes(raw: Any) -> list[tuple[int, PassSpec]]:
 def _build(
     specs: Sequence[PassSpec], numbers: Sequence[int] | None = None
 ) -> tuple[list[list[Pass[Any]]], list[Problem]]:
-    passes: list[list[Pass[Any]]] = []
+    passes: dict[int, list[Pass[Any]]] = {}
     problems: list[Problem] = []
     for number, spec in zip(numbers or range(len(specs)), specs, strict=True):
         where = f"passes[{number}]"
@@ -346,12 +354,12 @@ def _build(
                     Problem(place if p.where == "the file" else f"{place}.{p.where}", p.what)
                     for p in problems_of(error, found.Params)
                 ]
-            if problems:  # a fallback would only repeat them
-                break
+                if not attempt:  # a fallback would only repeat them
+                    break
         if attempts:
-            passes.append(attempts)
-    for number, (before, after) in enumerate(pairwise(attempts[0] for attempts in passes)):
+            passes[number] = attempts
+    for (_, (before, *_)), (number, (after, *_)) in pairwise(passes.items()):
         if before.gives not in after.takes:
             what = f"needs a {after.takes[0]}, but the pass before gives a {before.gives}"
-            problems.append(Problem(f"passes[{number + 1}]", f"{what}; change the order"))
-    return passes, problems
+            problems.append(Problem(f"passes[{number}]", f"{what}; change the order"))
+    return list(passes.values()), problems

@@ -16,7 +16,7 @@ def write_entry(record: Path, key: str, made: Artefact, entry: dict[str, Any]) -
     """Keep the report entry of an artefact with the hash of what it was made from."""
     with atomic_path(record) as temporary:
         content = {"key": key, "fingerprint": made.fingerprint, "entry": entry}
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False))
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def read_entry(record: Path, key: str, target: Path) -> dict[str, Any] | None:

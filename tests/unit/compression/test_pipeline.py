@@ -146,6 +146,30 @@ def test_the_recipe_says_how_many_rows_choose_and_calibrate(
     assert drawn[2:] == [5, 8]
 
 
+def test_what_is_told_of_rows_held_out_changes_with_them(
+    tiny_bundle: Path, labelled_data: Path, tmp_path: Path
+) -> None:
+    for rows in (10, 12):
+        given = recipe(QUANTIZE, data=str(labelled_data), evaluation={"max_rows": rows})
+        (entry,) = run(given, tiny_bundle, tmp_path).report["passes"]
+        assert not entry["skipped"]
+        assert entry["details"]["checked"]["rows"] <= rows
+    assert run(given, tiny_bundle, tmp_path).report["passes"][0]["skipped"]
+
+
+@pytest.mark.usefixtures("quick_export")
+def test_another_encoder_at_the_same_place_makes_another_student(
+    tiny_model_dir: Path, labelled_data: Path, tmp_path: Path
+) -> None:
+    encoder = tmp_path / "encoder"
+    shutil.copytree(tiny_model_dir, encoder)
+    text = DISTILL.replace("{layers: 1}", f"{{encoder: '{encoder}'}}")
+    for number in range(2):
+        (encoder / "notes.json").write_text(str(number))
+        result = run(recipe(text, data=str(labelled_data)), tiny_model_dir, tmp_path / "out")
+        assert not result.report["passes"][0]["skipped"]
+
+
 def test_an_altered_artefact_is_made_again(tiny_bundle: Path, tmp_path: Path) -> None:
     only = recipe(QUANTIZE)
     run(only, tiny_bundle, tmp_path)
@@ -308,6 +332,8 @@ def test_wrong_calls_fail_before_anything_is_made(
         compress(recipe(data="x.csv"), model=tiny_bundle, out=out)
     with pytest.raises(RecipeError, match="the guard"):
         compress("int8-only", model=tiny_bundle, out=out, overrides=["guard.average=1"])
+    with pytest.raises(RecipeError, match="describes a student, but no pass makes it"):
+        run(recipe(QUANTIZE, student={"layers": 1}), tiny_model_dir, out)
     with pytest.raises(UsageError, match="overrides"):
         compress(recipe(), model=tiny_model_dir, out=out, overrides=["seed=1"])
     assert not out.exists()

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from xmpress.compression import Recipe, load_recipe, packaged_recipes
+from xmpress.compression.recipe import StudentSpec
 from xmpress.errors import RecipeError
 
 MINIMAL = "name: tiny\npasses: [quantize]\n"
@@ -184,6 +185,36 @@ def test_a_fallback_takes_the_parameters_and_replaces_some() -> None:
 def test_a_wrong_fallback_is_told_by_its_place(fallback: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         Recipe.from_yaml(f"name: a\npasses: [quantize: {{fallback: {fallback}}}]")
+
+
+def test_a_wrong_pass_does_not_hide_wrong_fallbacks_of_others() -> None:
+    with pytest.raises(RecipeError) as caught:
+        Recipe.from_yaml(
+            "name: a\npasses:\n"
+            "  - distil\n"
+            "  - quantize: {fallback: [{embeding: fp32}, {weight_bits: 9}]}\n"
+            "  - distill\n"
+        )
+    assert [problem.where for problem in caught.value.problems] == [
+        "passes[0]",
+        "passes[1].quantize.fallback[0].embeding",
+        "passes[1].quantize.fallback[1].weight_bits",
+        "passes[2]",
+    ]
+
+
+def test_a_student_depends_on_the_files_of_its_encoder(tmp_path: Path) -> None:
+    folder, config = tmp_path / "encoder", tmp_path / "encoder.yaml"
+    folder.mkdir()
+    for encoder, file in ((folder, folder / "model.safetensors"), (config, config)):
+        file.write_text("model_type: bert")
+        student = StudentSpec(encoder=str(encoder))
+        before = student.inputs()
+        assert set(before) == {str(encoder)}
+        file.write_text("model_type: xlm-roberta")
+        assert student.inputs() != before
+    for encoder in ("some/model", {"model_type": "bert"}, None):
+        assert StudentSpec(encoder=encoder).inputs() == {}
 
 
 def test_signs_that_yaml_takes_for_a_line_end_survive() -> None:

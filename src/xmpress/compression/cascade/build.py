@@ -75,6 +75,7 @@ class Cascade(Pass[CascadeParams]):
     takes: ClassVar[tuple[Kind, ...]] = ("model", "bundle")
     gives: ClassVar[Kind] = "bundle"
     needs_data: ClassVar[bool] = True
+    checks_held_out: ClassVar[bool] = True
 
     def run(self, context: Context, target: Path) -> dict[str, Any]:
         """Distil, choose the thresholds on validation rows, check on rows held out."""

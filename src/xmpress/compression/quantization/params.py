@@ -61,4 +61,9 @@ class QuantizeParams(PassParams):
                 raise ValueError(f"engine: openvino is for mode: int8-static, not {self.mode}")
             if self.agreement is not None or self.sensitivity:
                 raise ValueError("agreement and sensitivity are for engine: onnx")
+            if self.embedding != "int8":
+                raise ValueError(
+                    f"engine: openvino makes embeddings int8, not {self.embedding}; leave "
+                    "embedding out, or choose engine: onnx"
+                )
         return self

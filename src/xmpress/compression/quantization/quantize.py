@@ -35,8 +35,9 @@ WARN_BELOW = 0.99
 """Share of equal labels under which a person is told."""
 Bits = Literal[7, 8]
 VARIANTS: dict[Bits, Variant] = {7: "safe", 8: "vnni"}
-Method = Callable[[Bits, Collection[str]], tuple[onnx.ModelProto, Rewritten]]
-"""Quantizes the fp32 graph with so many bits per weight, but for the weights named."""
+Method = Callable[..., tuple[onnx.ModelProto, Rewritten]]
+"""Quantizes the fp32 graph with so many bits per weight, but for the weights named; with
+``embedding`` the tables otherwise than asked for."""
 
 
 class Quantize(Pass[QuantizeParams]):
@@ -46,10 +47,11 @@ class Quantize(Pass[QuantizeParams]):
     """
 
     Params: ClassVar[type[PassParams]] = QuantizeParams
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     takes: ClassVar[tuple[Kind, ...]] = ("model", "bundle")
     gives: ClassVar[Kind] = "bundle"
     uses_data: ClassVar[bool] = True
+    checks_held_out: ClassVar[bool] = True
 
     def run(self, context: Context, target: Path) -> dict[str, Any]:
         """Quantize, then compare the labels with those of the fp32 bundle on real texts."""
@@ -129,13 +131,15 @@ class Quantize(Pass[QuantizeParams]):
         details["calibration"] = _described(rows)
         details["smoothed_by_folding"] = calibrated.folded
 
-        def static(bits: Bits, keep: Collection[str]) -> tuple[onnx.ModelProto, Rewritten]:
+        def static(
+            bits: Bits, keep: Collection[str], **changes: Any
+        ) -> tuple[onnx.ModelProto, Rewritten]:
             return quantize_static(
                 calibrated,
                 weight_bits=bits,
                 keep=keep,
                 bias_correction=params.bias_correction,
-                **shared,
+                **{**shared, **changes},
             )
 
         return static
@@ -150,12 +154,14 @@ class Quantize(Pass[QuantizeParams]):
         analyzer = Analyzer(fp32)
         before = analyzer.logits(rows.texts, rows.contexts)
 
-        def quantized(keep: Collection[str]) -> dict[str, FloatArray]:
+        def quantized(keep: Collection[str], **changes: Any) -> dict[str, FloatArray]:
             # With 7 bits, whichever are asked for: right on every processor.
-            return _logits(fp32, method(7, keep)[0], rows)
+            return _logits(fp32, method(7, keep, **changes)[0], rows)
 
         weights = [product.input[1] for product in Graph(onnx.load(fp32.path / GRAPH)).products]
-        ranked = measure(list(dict.fromkeys(weights)), before, quantized)
+        # Each product alone: rounded tables would hide what the less sensitive ones change.
+        alone = partial(quantized, embedding="fp32")
+        ranked = measure(list(dict.fromkeys(weights)), before, alone)
         found: dict[str, Any] = {"rows": len(rows), "products": [s.to_dict() for s in ranked]}
         if self.params.agreement is None:
             return [], found

@@ -100,6 +100,16 @@ def test_sensitive_products_stay_in_fp32_until_labels_agree(given: Context, tmp_
     assert any("query.weight" in weight for weight in worst)
 
 
+def test_what_one_product_changes_does_not_hang_on_the_embedding(
+    given: Context, tmp_path: Path
+) -> None:
+    found = [
+        quantize(given, tmp_path / embedding, embedding=embedding, sensitivity=True)
+        for embedding in ("fp32", "int4")
+    ]
+    assert found[0]["sensitivity"]["products"] == found[1]["sensitivity"]["products"]
+
+
 def test_eight_bits_open_only_where_they_are_right(
     given: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,6 +143,8 @@ def test_what_an_engine_cannot_do_is_refused() -> None:
         QuantizeParams(engine="openvino")
     with pytest.raises(ValueError, match="for engine: onnx"):
         QuantizeParams(engine="openvino", mode="int8-static", agreement=0.99)
+    with pytest.raises(ValueError, match=r"makes embeddings int8, not int4.*engine: onnx"):
+        QuantizeParams(engine="openvino", mode="int8-static", embedding="int4")
 
 
 def test_openvino_gives_nearly_the_same(given: Context, tmp_path: Path) -> None:

@@ -274,14 +274,16 @@ def open_state_teacher(
         )
     vocabulary = align(student_tokenizer, path / "tokenizer.json", names=names)
     transformers_logging.disable_progress_bar()
+    # Weights may be stored in half precision, in which a CPU is slow and states are coarse.
+    options: dict[str, Any] = {"local_files_only": True, "dtype": torch.float32}
     try:
         config = AutoConfig.from_pretrained(path, local_files_only=True)
         if isinstance(config, MultiTaskConfig):
             loaded: Any = load_model(path).model
         elif any(a.endswith("ForMaskedLM") for a in config.architectures or ()):
-            loaded = AutoModelForMaskedLM.from_pretrained(path, local_files_only=True)
+            loaded = AutoModelForMaskedLM.from_pretrained(path, **options)
         else:
-            loaded = AutoModel.from_pretrained(path, local_files_only=True)
+            loaded = AutoModel.from_pretrained(path, **options)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"teacher {path} cannot be loaded: {error}") from error
     teacher = StateTeacher(loaded, vocabulary)

@@ -153,6 +153,21 @@ def test_a_plain_encoder_may_show_its_states(
         open_state_teacher(path, tiny_tokenizer_file, names="relations", max_length=64)
 
 
+def test_a_teacher_stored_in_half_precision_runs_in_full(
+    tiny: Models, tiny_tokenizer_file: Path, tmp_path: Path
+) -> None:
+    config = tiny("bert").config.encoder_config
+    for name, model in (
+        ("mlm", AutoModelForMaskedLM.from_config(config)),
+        ("encoder", BertModel(config, add_pooling_layer=False)),
+    ):
+        path = tmp_path / name
+        model.half().save_pretrained(path)
+        copy_tokenizer(tiny_tokenizer_file.parent, path)
+        teacher = open_state_teacher(path, tiny_tokenizer_file, names="hidden", max_length=64)
+        assert teacher.model.dtype == torch.float32
+
+
 def test_an_architecture_whose_attention_is_unknown_is_named(padded: dict[str, Any]) -> None:
     # One set of weights for all layers.
     config = AlbertConfig(

@@ -102,7 +102,9 @@ def log_relation(states: Tensor, mask: Tensor, heads: int) -> Tensor:
     """
     n, s, width = states.shape
     cut = states.float().view(n, s, heads, width // heads).transpose(1, 2)
-    scores = cut @ cut.transpose(-1, -2) / math.sqrt(width // heads)
+    # In mixed precision too: sums of products are large, and their differences are what counts.
+    with torch.autocast(states.device.type, enabled=False):
+        scores = cut @ cut.transpose(-1, -2) / math.sqrt(width // heads)
     lowest = torch.finfo(scores.dtype).min
     return scores.masked_fill(~mask[:, None, None, :], lowest).log_softmax(dim=-1)
 

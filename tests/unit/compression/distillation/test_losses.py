@@ -14,6 +14,7 @@ from xmpress.compression.distillation.relations import (
     Attention,
     Relations,
     layer_number,
+    log_relation,
     relation_heads,
 )
 from xmpress.compression.distillation.states import Look, States, observe, show_maps
@@ -81,6 +82,16 @@ def test_relations(architecture: str, tiny: Models, padded: dict[str, torch.Tens
         assert found[f"relations/{name}"] == pytest.approx(expected, rel=1e-4)
         assert expected > 1e-3
     assert found["total"] == pytest.approx(sum(v for k, v in found.items() if k != "total"))
+
+
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
+def test_relations_are_exact_in_mixed_precision(precision: torch.dtype) -> None:
+    states = 4 * torch.randn(2, 7, 32, generator=torch.Generator().manual_seed(0))
+    mask = torch.arange(7) < torch.tensor([[7], [4]])
+    exact = log_relation(states, mask, 4)
+    with torch.autocast("cpu", dtype=precision):
+        mixed = log_relation(states, mask, 4)
+    assert torch.equal(mixed, exact)
 
 
 def test_attention(architecture: str, tiny: Models, padded: dict[str, torch.Tensor]) -> None:

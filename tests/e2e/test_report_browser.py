@@ -106,6 +106,14 @@ def test_tables_sort_with_their_means_last(browser, url: str) -> None:
     assert browser.run(top % 0) >= browser.run(top % 1)
 
 
+def test_only_what_is_shown_to_differ_is_bold(browser, url: str) -> None:
+    browser.open(url)
+    cells = "[...document.querySelectorAll('#multi_task tr.mean td')]"
+    weights = browser.run(f"{cells}.map(td => [td.className, getComputedStyle(td).fontWeight])")
+    assert {kind for kind, weight in weights if weight == "700"} <= {"lost", "won"}
+    assert ["", "400"] in weights
+
+
 def test_links_open_the_appendix_and_paper_shows_all(browser, url: str) -> None:
     browser.open(f"{url}#model-3")
     assert browser.run("document.getElementById('model-3').open")

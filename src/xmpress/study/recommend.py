@@ -21,6 +21,7 @@ class Candidate:
         group: the model.
         loss: average degradation in %.
         gain: speedup, or how many times smaller it is where no speed was measured.
+        over: what it is so many times as fast as, or smaller than.
         range: lowest and highest of the speedup.
         best: on the front.
     """
@@ -28,6 +29,7 @@ class Candidate:
     group: Group
     loss: Figure
     gain: float
+    over: str
     range: tuple[float, float] | None
     best: bool
 
@@ -73,16 +75,16 @@ def by_speed(view: View) -> bool:
 def candidates(view: View) -> list[Candidate]:
     """All compressed models whose gain and loss are known."""
     speed = by_speed(view)
-    found: list[tuple[Group, Figure, float, tuple[float, float] | None]] = []
+    found: list[tuple[Group, Figure, float, str, tuple[float, float] | None]] = []
     for group in view.of_role("compressed"):
         loss = group.average
         gain = _speedup(view, group) if speed else _smaller(view, group)
         if loss is not None and gain is not None:
             found.append((group, loss, *gain))
-    points = [(gain, loss.value) for _, loss, gain, _ in found]
+    points = [(gain, loss.value) for _, loss, gain, _, _ in found]
     return [
-        Candidate(group, loss, gain, ends, not _beaten((gain, loss.value), points))
-        for group, loss, gain, ends in found
+        Candidate(group, loss, gain, over, ends, not _beaten((gain, loss.value), points))
+        for group, loss, gain, over, ends in found
     ]
 
 
@@ -106,12 +108,16 @@ def recommend(view: View) -> Recommendation | None:
 
 def _reason(view: View, best: Candidate, found: Sequence[Candidate]) -> str:
     speed = by_speed(view)
-    word, adverb = ("fastest", "as fast") if speed else ("smallest", "smaller")
     held = (
         "keeps its guard" if best.verdicts == {"kept"} else f"loses {LIMIT:g} % at most on average"
     )
+    word = "fastest model" if speed else "smallest model"
+    if len({one.over for one in found}) > 1:
+        # Gains over different models do not tell which is the fastest of all.
+        word = f"model with the largest {'speedup' if speed else 'reduction'}"
     parts = [
-        f"{best.group.label} is the {word} model that {held}: {number(best.gain)} times {adverb}"
+        f"{best.group.label} is the {word} that {held}: {number(best.gain)} times "
+        f"{'as fast as' if speed else 'smaller than'} {best.over}"
     ]
     if best.group.bytes is not None:
         parts[0] += f", {size(best.group.bytes)}"
@@ -135,19 +141,19 @@ def _reason(view: View, best: Candidate, found: Sequence[Candidate]) -> str:
     return "; ".join(parts) + "."
 
 
-def _speedup(view: View, group: Group) -> tuple[float, tuple[float, float] | None] | None:
+def _speedup(view: View, group: Group) -> tuple[float, str, tuple[float, float] | None] | None:
     row = view.speed(group)
     if row is None or row.speedup is None:
         return None
     ends = None if row.low is None or row.high is None else (row.low, row.high)
-    return row.speedup, ends
+    return row.speedup, view.named(row.reference or "the reference"), ends
 
 
-def _smaller(view: View, group: Group) -> tuple[float, None] | None:
+def _smaller(view: View, group: Group) -> tuple[float, str, None] | None:
     reference = view.reference(group)
     if reference is None or not reference.bytes or not group.bytes:
         return None
-    return reference.bytes / group.bytes, None
+    return reference.bytes / group.bytes, reference.label, None
 
 
 def _beaten(point: tuple[float, float], others: Sequence[tuple[float, float]]) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from xmpress.evaluation import Comparison, Degradation, Scorecard
+from xmpress.evaluation import MIN_ROWS, Comparison, Degradation, Scorecard
 from xmpress.study.figures import Figure, Pool
 from xmpress.study.results import Consistency, ModelResult, SpeedRow, StudyResults
 
@@ -97,6 +97,14 @@ class Group:
             return Figure.of([100 * card.average for card in self.cards])
         return Figure.of([100 * card.task(task) for card in self.cards if task in card.tasks])
 
+    def paired(self, task: str) -> tuple[Figure | None, Figure | None]:
+        """Macro-F1 times 100 of a task, of the reference and of this, of the seeds of both."""
+        known = [c.tasks[task] for c in self.comparisons if task in c.tasks]
+        return (
+            Figure.of([100 * one.reference for one in known]),
+            Figure.of([100 * one.candidate for one in known]),
+        )
+
     def quality_in(self, task: str, language: str) -> Figure | None:
         """Macro-F1 times 100 of a task in a language."""
         cells = [cell for card in self.cards if (cell := card.cell(task, language))]
@@ -152,6 +160,22 @@ class View:
         self.tasks = [task.name for task in results.tasks]
         self.languages = list(results.languages)
         self._by_id = {model.id: group for group in self.groups for model in group.models}
+
+    @cached_property
+    def means(self) -> tuple[str, ...]:
+        """What means over the languages are of, as a note for tables, where that is not all."""
+        held: dict[str, set[str]] = {}
+        for cell in (c for group in self.groups for card in group.cards for c in card.cells):
+            if cell.judged:
+                held.setdefault(cell.task, set()).add(cell.lang)
+        few = [t for t in self.tasks if 0 < len(held.get(t, ())) < len(self.languages)]
+        if not few:
+            return ()
+        counts = ", ".join(f"{shown(task)} {len(held[task])}" for task in few)
+        return (
+            f"Means are over the languages with at least {MIN_ROWS} labelled rows: {counts} of "
+            f"{len(self.languages)}.",
+        )
 
     def of_role(self, *roles: str) -> list[Group]:
         """The groups with one of these roles."""

@@ -162,7 +162,7 @@ def test_nothing_made_yet(whole) -> None:
     told = by_key(varied(whole, models=[], speed=None, cost=None, complete=False))
     for answer in told.values():
         assert not answer.answered
-        assert "The study is still running." in answer.unjudged
+        assert "The study is not finished." in answer.unjudged
 
 
 def test_models_without_scores_are_passed_over(whole) -> None:
@@ -209,3 +209,86 @@ def test_too_few_rows_are_no_finding_however_large_the_difference(synthetic) -> 
 def test_cost_of_another_form_is_an_error(synthetic) -> None:
     with pytest.raises(DataError, match=r"cost is not what .* computes"):
         by_key(synthetic.small(cost={"bills": []}))
+
+
+def test_what_is_not_made_yet_is_said(whole) -> None:
+    lacking = [m for m in whole.models if m.tasks != ["effort"] or m.role != "single_task"]
+    told = by_key(varied(whole, models=lacking))["multi_task"]
+    assert told.unjudged == (
+        "xlmr: no single-task model for effort.", "mbert: no single-task model for effort.",
+    )  # fmt: skip
+    told = by_key(varied(whole, models=lacking, complete=False))["multi_task"]
+    assert "xlmr: no single-task model for effort yet." in told.unjudged
+
+
+def test_encoders_are_called_by_their_titles(whole) -> None:
+    models = [m.model_copy(update={"encoder": f"{m.encoder}-key"}) for m in whole.models]
+    assert by_key(varied(whole, models=models))["multi_task"].finding.startswith("xlmr: ")
+
+
+def test_means_say_how_many_languages_they_are_of(synthetic) -> None:
+    rows = {("effort", "th"): 12, ("effort", "zh"): 49}
+    make = synthetic.Maker(["sentiment", "effort"], ["en", "th", "zh"], (1,), rows)
+    make.add("all", "multi_task", 0.8)
+    make.add("one", "single_task", 0.7, tasks=["effort"], reference="all")
+    results = synthetic.small(
+        models=make.models, languages=["en", "th", "zh"],
+        tasks=[synthetic.task("sentiment"), synthetic.task("effort")],
+    )  # fmt: skip
+    notes = by_key(results)["multi_task"].tables[0].grid.notes
+    assert "at least 50 labelled rows: effort 1 of 3." in notes[0]
+
+
+def test_both_sides_of_a_comparison_are_of_the_same_seeds(whole) -> None:
+    """A multi-task model of a seed without single-task models counts in no difference."""
+    kept = [m for m in whole.models if m.role != "single_task" or m.seed == 1]
+    by_task = by_key(varied(whole, models=kept))["multi_task"].tables[0].grid
+    before, after, points, _ = dict(by_task.rows)["xlmr · effort"]
+    assert "±" not in before.text
+    difference = float(before.text) - float(after.text)
+    assert difference == pytest.approx(float(points.text.replace("−", "-")), abs=0.11)
+    kept = [m for m in whole.models if m.role != "compressed" or m.seed == 1]
+    notes = by_key(varied(whole, models=kept))["compression"].tables[0].grid.notes
+    assert any("of the seeds that both models have" in note for note in notes)
+
+
+def test_everything_measured_is_told(whole) -> None:
+    first = whole.speed.rows[0]
+    more = [
+        first.model_copy(update={"policy": "one by one", "texts_per_second": 7.0}),
+        first.model_copy(update={"device": "cuda", "precision": "bf16", "texts_per_second": 7e4,
+                                 "over": {"xlm-roberta-base": 9.5}}),
+    ]  # fmt: skip
+    speed = whole.speed.model_copy(update={"rows": [*whole.speed.rows, *more]})
+    table = by_key(varied(whole, speed=speed))["compression"].tables[1]
+    assert table.folded and len(table.grid.rows) == len(speed.rows)
+    cells = {
+        name: dict(zip(table.grid.columns, (entry.text for entry in entries), strict=True))
+        for name, entries in table.grid.rows
+    }
+    assert cells["distilmbert fp32, cpu, one by one"]["texts/s"] == "7.0"
+    found = cells["distilmbert fp32, cuda, bf16, bulk"]
+    assert (found["texts/s"], found["over xlm-roberta-base"]) == ("70,000", "9.5x")
+    assert found["memory"] == "500.0 MB"
+
+
+def test_a_model_that_was_not_measured_is_named(whole) -> None:
+    rows = [row for row in whole.speed.rows if not row.model.startswith("minilm-l12-fp32")]
+    speed = whole.speed.model_copy(update={"rows": rows})
+    told = by_key(varied(whole, speed=speed))["compression"]
+    assert told.unjudged == ("minilm-l12 fp32: its speed was not measured, so it is not in the "
+                             "plot.",)  # fmt: skip
+
+
+def test_memory_of_one_deployment_and_of_many(whole, told) -> None:
+    assert told["cost"].finding.endswith(
+        "Memory: 500.0 MB instead of 2.5 GB with one per task (5) and 30.0 GB with one per task "
+        "and language (60)."
+    )
+    table = next(t for t in told["cost"].tables if t.grid.title.startswith("Memory"))
+    cells = dict(table.grid.rows)["distilmbert fp32"]
+    assert [cell.text for cell in cells] == ["500.0 MB", "2.5 GB", "30.0 GB"]
+    rows = [row.model_copy(update={"memory_bytes": None}) for row in whole.speed.rows]
+    speed = whole.speed.model_copy(update={"rows": rows})
+    without = by_key(varied(whole, speed=speed))["cost"]
+    assert "Memory" not in without.finding and len(without.tables) == len(told["cost"].tables) - 1

@@ -37,7 +37,7 @@ def test_the_fastest_that_keeps_its_guard(of) -> None:
     view = of(("a", 1.0, 2.0, "kept"), ("b", 4.0, 8.0, "kept"), ("c", 9.0, 16.0, "broken"))
     best = recommend(view)
     assert best is not None and best.kept and best.group.label == "b"
-    assert "fastest model that keeps its guard: 8.0 times as fast" in best.reason
+    assert "fastest model that keeps its guard: 8.0 times as fast as big" in best.reason
     assert "c, at 16.0 times, breaks its guard (9.0 %)" in best.reason
 
 
@@ -64,8 +64,19 @@ def test_the_front_holds_what_no_other_beats(of) -> None:
 def test_without_speed_size_decides(of) -> None:
     best = recommend(of(("a", 1.0, 2.0, None), ("b", 2.0, 4.0, None), speed=False))
     assert best is not None and best.group.label == "b"
-    assert "smallest model" in best.reason and "4.0 times smaller" in best.reason
+    assert "smallest model" in best.reason and "4.0 times smaller than big" in best.reason
 
 
 def test_nothing_compressed_is_no_recommendation(synthetic) -> None:
     assert recommend(View(synthetic.small(models=synthetic.small().models[:1]))) is None
+
+
+def test_speedups_over_different_models_make_none_the_fastest(of) -> None:
+    results = of(("a", 1.0, 2.0, None), ("b", 1.0, 4.0, None)).results
+    first, second = results.speed.rows
+    speed = results.speed.model_copy(
+        update={"rows": [first.model_copy(update={"reference": "another"}), second]}
+    )
+    best = recommend(View(results.model_copy(update={"speed": speed})))
+    assert best is not None
+    assert best.reason.startswith("b is the model with the largest speedup that loses 3 % at most")

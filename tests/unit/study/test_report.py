@@ -184,7 +184,7 @@ def test_hostile_names_stay_names(synthetic, tmp_path: Path) -> None:
 def test_partial_results_give_a_report(whole, fields) -> None:
     found = check(page(Content(whole.model_copy(update=fields))))
     text = " ".join(found.text)
-    assert ("still running" in text) == (fields.get("complete") is False)
+    assert ("The study is not finished" in text) == (fields.get("complete") is False)
     assert ("it broke" in text) == ("failures" in fields)
 
 
@@ -224,6 +224,15 @@ def test_the_markdown_of_the_whole_study(whole, tmp_path: Path) -> None:
         widths = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
         assert len(widths) == 1
     assert text.count("\n## ") == 10
+
+
+def test_the_markdown_has_the_study_file(whole, tmp_path: Path) -> None:
+    whole.write(tmp_path)
+    (tmp_path / "study.yaml").write_text("name: paper\ndescription: '```'\n", encoding="utf-8")
+    write_report(tmp_path)
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "````yaml\nname: paper\ndescription: '```'\n````" in text
+    assert "encoder xlmr; recipe minilm-l6; variant int8;" in text
 
 
 def test_the_model_card_of_the_recommended_model(whole, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def unanswered(view: View, key: Question, title: str, why: str) -> Answer:
     """An answer that says why there is none."""
     reasons = view.missing(key) or [why]
     if not view.results.complete:
-        reasons = [*reasons, "The study is still running."]
+        reasons = [*reasons, "The study is not finished."]
     return Answer(key, title, "Could not be judged.", unjudged=tuple(dict.fromkeys(reasons)))
 
 
@@ -144,7 +144,10 @@ def _remarks(rows: Sequence[tuple[str, Sequence[Entry]]]) -> list[str]:
     if any("±" in one.text for one in entries):
         remarks.append("± is the standard deviation over the seeds.")
     if any(one.unsure for one in entries):
-        remarks.append(f"(In parentheses): fewer than {MIN_ROWS} labelled rows, not judged.")
+        remarks.append(
+            f"(In parentheses): fewer than {MIN_ROWS} labelled rows, not judged; in no mean, "
+            "unless there is nothing else."
+        )
     if any(one.text == "–" for one in entries):
         remarks.append("–: not measured, or no labelled test rows.")
     return remarks

@@ -34,7 +34,7 @@ READING = (
     "spread of the seeds. Speedup is the ratio of throughput on the same texts, machine and "
     "threads, models taking turns. A model is on the front if no other is both as fast and loses "
     f"less. Recommended is the fastest that keeps its guard, or without a guard loses {LIMIT:g} % "
-    "at most."
+    "at most; it is chosen on the rows that it is judged on, which flatters it a little."
 )
 
 
@@ -52,12 +52,19 @@ def answer(view: View) -> Answer:
     unjudged = view.missing(KEY)
     if not by_speed(view):
         unjudged.append("Speed was not measured: models are ordered by their size instead.")
+    else:
+        unjudged += [
+            f"{group.label}: its speed was not measured, so it is not in the plot."
+            for group in compressed
+            if group.average is not None and all(group is not one.group for one in found)
+        ]
+    measured = _measurements(view)
     return Answer(
         KEY,
         TITLE,
         finding,
         _chart(view, found, best) if found else None,
-        (_table(view, compressed, best),),
+        (_table(view, compressed, best), *([measured] if measured else [])),
         tuple(dict.fromkeys(unjudged)),
         READING,
         _ours(view, best),
@@ -87,7 +94,9 @@ def _table(view: View, compressed: list[Group], best: Recommendation | None) -> 
         blank = (NOTHING,) * 3
         rows.append((f"{shown(row.model)}, {row.device}", (*blank, *_speed(row), *blank[:2])))
         anchors.append("speed")
-    notes = []
+    notes = [*view.means]
+    if any(g.seeds != r.seeds for g in compressed if (r := view.reference(g)) is not None):
+        notes.append("Points and degradation are of the seeds that both models have.")
     if best is not None:
         notes.append(f"★ {'recommended' if best.kept else 'loses the least'}.")
     speed = view.results.speed
@@ -106,6 +115,42 @@ def _table(view: View, compressed: list[Group], best: Recommendation | None) -> 
         tuple(notes),
     )
     return Table(with_remarks(grid), tuple(anchors))
+
+
+def _measurements(view: View) -> Table | None:
+    """Everything that was measured: each device, precision and way to hand texts over."""
+    speed = view.results.speed
+    if speed is None or not speed.rows:
+        return None
+    told = [
+        [row.device for row in speed.rows],
+        [row.precision or "" for row in speed.rows],
+        [row.policy for row in speed.rows],
+    ]
+    differ = [values for values in told if len(set(values)) > 1]
+    baselines = list(dict.fromkeys(name for row in speed.rows for name in row.over))
+    rows, anchors = [], []
+    for n, row in enumerate(speed.rows):
+        group = view.group(row.model)
+        title = [view.named(row.model), *(shown(values[n]) for values in differ if values[n])]
+        over = [row.over.get(name) for name in baselines]
+        entries = (
+            *_speed(row)[:2],
+            *(NOTHING if ratio is None else Entry(f"{number(ratio)}x") for ratio in over),
+            *(NOTHING if ms is None else Entry(number(ms)) for ms in (row.p50_ms, row.p99_ms)),
+            NOTHING if row.memory_bytes is None else Entry(size(row.memory_bytes)),
+        )
+        rows.append((", ".join(title), entries))
+        anchors.append("speed" if group is None else group.anchor)
+    grid = Grid(
+        "Speed, all measurements",
+        "model",
+        ("speedup", "texts/s", *(f"over {shown(name, 40)}" for name in baselines), "p50 ms",
+         "p99 ms", "memory"),
+        tuple(rows),
+        ("Memory: the most that a process with the model held.",),
+    )  # fmt: skip
+    return Table(with_remarks(grid), tuple(anchors), folded=True)
 
 
 def _over(view: View) -> str:

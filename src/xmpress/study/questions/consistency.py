@@ -22,10 +22,11 @@ from xmpress.study.view import Group, View
 KEY: Final = "consistency"
 TITLE = "Do parallel texts get the same answer in every language?"
 READING = (
-    "Items of the test rows that stand in every language, and whether a model gives all of them "
-    "one answer. Intervals are Wilson's for a share of so many items, widened by the spread of the "
-    "seeds. Two models are told apart only where their intervals do not meet, which is stricter "
-    "than a paired test. A consistent answer need not be right."
+    "Items are told in every language, by texts that say the same (evaluation.parallel in the "
+    "study file), and the question is whether a model gives all of them one answer. Intervals are "
+    "Wilson's for a share of so many items, widened by the spread of the seeds. Two models are "
+    "told apart only where their intervals do not meet, which is stricter than a paired test. A "
+    "consistent answer need not be right."
 )
 
 
@@ -39,7 +40,7 @@ def answer(view: View) -> Answer:
     ]
     if not groups:
         return unanswered(
-            view, KEY, TITLE, "The test rows hold no texts that say the same in several languages."
+            view, KEY, TITLE, "No texts that say the same in several languages were scored."
         )
     tasks = [task for task in view.tasks if any(group.consistency(task) for group in groups)]
     items = next(found[0].items for g in groups for t in tasks if (found := g.consistency(t)))

@@ -10,8 +10,8 @@ from xmpress.benchmark.cost import Bill, Demand, Saving
 from xmpress.errors import DataError
 from xmpress.evaluation.render import Entry, Grid
 from xmpress.study.charts import Bar, Bars, Series
-from xmpress.study.figures import number
-from xmpress.study.questions.base import Answer, Table, unanswered
+from xmpress.study.figures import number, size
+from xmpress.study.questions.base import Answer, Table, listed, unanswered
 from xmpress.study.recommend import recommend
 from xmpress.study.results import RESULTS
 from xmpress.study.view import View, shown
@@ -22,7 +22,8 @@ READING = (
     "Machines for the load at the latency limit, found by simulating the queue with the measured "
     "service times. Single-task models are taken to be as large as the multi-task model. Savings "
     "are on whole machines of the first type in the price table; in brackets where no machine is "
-    "idle. Machine hours alone: no people, no traffic, no training."
+    "idle. Machine hours alone: no people, no traffic, no training. Memory is the most that a "
+    "process with the model held as its speed was measured, times the models."
 )
 
 
@@ -67,9 +68,12 @@ def answer(view: View) -> Answer:
         unjudged.append("One deployment against one per task: there is one task.")
     if demand.languages == 1:
         unjudged.append("One deployment against one per language: there is one language.")
-    tables = [_bills(view, cost, load)]
-    if cost.savings:
-        tables.insert(0, _savings(view, cost, load))
+    found = [
+        _savings(view, cost, load) if cost.savings else None,
+        _memory(view, demand),
+        _bills(view, cost, load),
+    ]
+    tables = [table for table in found if table is not None]
     return Answer(
         KEY,
         TITLE,
@@ -113,7 +117,7 @@ def _finding(view: View, cost: _Cost, load: str) -> str:
         f"{_machines(saving.machines[1])}, {_percent(saving)}."
         for saving in savings
     )
-    return f"{' '.join(told)} All for {load}."
+    return f"{' '.join(told)} All for {load}.{_memory_finding(view, cost.demand)}"
 
 
 def _percent(saving: Saving) -> str:
@@ -145,6 +149,46 @@ def _savings(view: View, cost: _Cost, load: str) -> Table:
         tuple(shown(note, 600) for note in cost.notes),
     )
     return Table(grid, ("speed",) * len(rows))
+
+
+def _deployments(demand: Demand) -> dict[str, int]:
+    """Ways to deploy, and how many models that takes."""
+    found = {"one deployment": 1}
+    if demand.tasks > 1:
+        found[f"one per task ({demand.tasks})"] = demand.tasks
+    if demand.languages > 1:
+        number_ = demand.tasks * demand.languages
+        found[f"one per task and language ({number_})"] = number_
+    return found
+
+
+def _memory(view: View, demand: Demand) -> Table | None:
+    """What the models of a deployment hold, if it was measured."""
+    ways = _deployments(demand)
+    rows, anchors = [], []
+    groups = [(group.label, view.speed(group), group.anchor) for group in view.groups]
+    others = [(shown(row.model), row, "speed") for row in view.baselines() if row.device == "cpu"]
+    for name, row, anchor in [*groups, *others]:
+        if row is not None and row.memory_bytes is not None and row.device == "cpu":
+            cells = tuple(Entry(size(count * row.memory_bytes)) for count in ways.values())
+            rows.append((name, cells))
+            anchors.append(anchor)
+    if not rows:
+        return None
+    grid = Grid("Memory of all models together", "model", tuple(ways), tuple(rows))
+    return Table(grid, tuple(anchors))
+
+
+def _memory_finding(view: View, demand: Demand) -> str:
+    """The memory of the recommended model in a sentence, if it was measured."""
+    best = recommend(view)
+    row = None if best is None else view.speed(best.group)
+    ways = list(_deployments(demand).items())
+    if row is None or row.memory_bytes is None or len(ways) < 2:
+        return ""
+    one, *several = (size(count * row.memory_bytes) for _, count in ways)
+    instead = [f"{held} with {way}" for held, (way, _) in zip(several, ways[1:], strict=True)]
+    return f" Memory: {one} instead of {listed(instead)}."
 
 
 def _bills(view: View, cost: _Cost, load: str) -> Table:

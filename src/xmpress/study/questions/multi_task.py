@@ -25,10 +25,13 @@ from xmpress.study.view import Group, View, shown
 KEY: Final = "multi_task"
 TITLE = "Does multi-task training help?"
 READING = (
-    "Each single-task model is compared with the multi-task model of the same encoder and seed, on "
-    "the same rows. Figures are the relative drop of macro-F1 from multi-task to single-task: "
+    "Each single-task model is compared with the multi-task model of the same encoder and seed, "
+    "on the same rows. Figures are the relative drop of macro-F1 from multi-task to single-task: "
     "above 0 the multi-task model is better. Tasks share texts, so means over tasks average the "
-    "ends of their intervals. Among many cells, one in twenty excludes 0 by chance alone."
+    "ends of their intervals. All models of an encoder are trained by the same settings: where "
+    "these fix the number of steps, the multi-task model sees each task less often than the "
+    "task's own model does, which speaks against it. Among many cells, one in twenty excludes 0 "
+    "by chance alone."
 )
 
 
@@ -75,8 +78,8 @@ def answer(view: View) -> Answer:
         TITLE,
         " ".join(_finding(pair) for pair in pairs),
         _chart(view, pairs),
-        (_by_task(pairs), *(_by_language(view, pair) for pair in pairs)),
-        tuple(view.missing(KEY)),
+        (_by_task(view, pairs), *(_by_language(view, pair) for pair in pairs)),
+        tuple(dict.fromkeys([*view.missing(KEY), *_without(view, pairs)])),
         READING,
     )
 
@@ -92,8 +95,20 @@ def _pairs(view: View) -> list[_Pair]:
         }
         if single:
             ordered = {task: single[task] for task in view.tasks if task in single}
-            found.append(_Pair(shown(multi.first.encoder, 30), multi, ordered))
+            name = multi.label.removesuffix(" multi-task")
+            found.append(_Pair(shown(name, 30), multi, ordered))
     return found
+
+
+def _without(view: View, pairs: list[_Pair]) -> list[str]:
+    """Tasks that some encoder has no single-task model of."""
+    yet = "" if view.results.complete else " yet"
+    lacking = [(pair, [t for t in view.tasks if t not in pair.single]) for pair in pairs]
+    return [
+        f"{pair.encoder}: no single-task model for {listed(tasks)}{yet}."
+        for pair, tasks in lacking
+        if tasks
+    ]
 
 
 def _finding(pair: _Pair) -> str:
@@ -127,12 +142,12 @@ def _finding(pair: _Pair) -> str:
     return f"{said}{'; ' if parts else ''}{', '.join(parts)}."
 
 
-def _by_task(pairs: list[_Pair]) -> Table:
+def _by_task(view: View, pairs: list[_Pair]) -> Table:
     rows, anchors = [], []
     for pair in pairs:
         prefix = f"{pair.encoder} · " if len(pairs) > 1 else ""
         for task, group in pair.single.items():
-            before, after = pair.multi.quality(task), group.quality(task)
+            before, after = group.paired(task)
             points = Figure.of([c.tasks[task].points for c in group.comparisons if task in c.tasks])
             rows.append(
                 (
@@ -165,6 +180,7 @@ def _by_task(pairs: list[_Pair]) -> Table:
         "task",
         ("multi-task", "single-task", "points", "degradation %"),
         tuple(rows),
+        view.means,
     )
     return Table(with_remarks(grid), tuple(anchors))
 
@@ -178,7 +194,7 @@ def _mean_points(pair: _Pair) -> list[Figure]:
 
 
 def _mean_quality(pair: _Pair, *, multi: bool) -> Figure | None:
-    found = [(pair.multi if multi else group).quality(task) for task, group in pair.single.items()]
+    found = [group.paired(task)[0 if multi else 1] for task, group in pair.single.items()]
     known = [one.value for one in found if one is not None]
     mean = Figure.of(known)
     return None if mean is None else Figure(mean.value)

@@ -27,8 +27,9 @@ OTHERS = "all other languages"
 READING = (
     "Each model was trained without the language that it is tested on, and is compared with the "
     "model trained on all languages, on the same rows: what is lost by having no labels in a "
-    "language. Test rows are redrawn within each language, so the mean over languages adds their "
-    "intervals as independent chances."
+    "language, which the encoder may still know from its pretraining. Test rows are redrawn "
+    "within each language, so the mean over languages adds their intervals as independent "
+    "chances."
 )
 
 

@@ -57,7 +57,7 @@ def _parts(content: Content, best: Recommendation) -> Iterator[str]:
         "nothing was trained or tuned on. Degradation is the relative drop of macro-F1 against the "
         "uncompressed model, with its 95 % interval."
     )
-    yield _table(_by_task(content, group, reference))
+    yield _table(_by_task(content, group))
     languages = cells_table(
         "Degradation by language and task, %",
         view.languages,
@@ -79,11 +79,11 @@ def _table(grid: Grid) -> str:
     return plain(grid.to_markdown()).rstrip()
 
 
-def _by_task(content: Content, group: Group, reference: Group | None) -> Grid:
+def _by_task(content: Content, group: Group) -> Grid:
     rows = []
     for task in content.view.tasks:
         if task in group.first.tasks:
-            before = reference.quality(task) if reference else None
+            before, _ = group.paired(task)
             rows.append(
                 (
                     task,
@@ -96,7 +96,8 @@ def _by_task(content: Content, group: Group, reference: Group | None) -> Grid:
                 )
             )
     columns = ("macro-F1 before", "macro-F1", "degradation %", "calibration error, points")
-    return with_remarks(Grid("By task, mean over the languages", "task", columns, tuple(rows)))
+    title = "By task, mean over the languages"
+    return with_remarks(Grid(title, "task", columns, tuple(rows), content.view.means))
 
 
 def _speed(content: Content, group: Group) -> str:

@@ -88,8 +88,8 @@ class Content:
         said = []
         if not self.results.complete:
             said.append(
-                f"The study is still running: {len(self.results.models)} models so far. What is "
-                "missing here may come."
+                f"The study is not finished: {len(self.results.models)} models so far. What is "
+                "missing here may come, and sentences may change."
             )
         failed = len(self.results.failures)
         if failed:
@@ -104,7 +104,8 @@ class Content:
         if best is not None:
             name = "recommended" if best.kept else "loses the least"
             found.append(Key(best.group.label, name, "compression"))
-            word = "as fast" if by_speed(self.view) else "smaller"
+            word = "as fast as" if by_speed(self.view) else "smaller than"
+            word = f"{word} {best.candidate.over}"
             found.append(Key(f"{number(best.candidate.gain)}x", word, "compression"))
             loss = best.candidate.loss
             found.append(
@@ -152,7 +153,8 @@ class Content:
             for group in groups
         )
         columns = (*tasks, *([MEAN] if len(tasks) > 1 else []))
-        grid = Grid("Macro-F1 of every model, mean over the languages", "model", columns, rows)
+        title = "Macro-F1 of every model, mean over the languages"
+        grid = Grid(title, "model", columns, rows, self.view.means)
         return Table(with_remarks(grid), tuple(group.anchor for group in groups))
 
     @cached_property

@@ -115,9 +115,21 @@ def _appendix(content: Content) -> Iterator[str]:
         yield "### Models"
         yield "\n".join(
             line for group in content.view.groups for line in (
-                f"- {plain(group.label)}",
+                f"- {plain(group.label)}: "
+                + plain("; ".join(f"{name} {value}" for name, value in content.facts(group)
+                                  if value != group.label)),
                 *(f"    - {plain(what)}: {code(command) if command else 'no command'}"
                   + (f", in {code(path)}" if path else "")
                   for what, command, path in content.made(group)),
             )
         )  # fmt: skip
+    if content.settings:
+        yield "<details><summary>The study file, as it was run</summary>"
+        yield _block(content.settings)
+        yield "</details>"
+
+
+def _block(text: str) -> str:
+    """Text of others in a block of code that it cannot end."""
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence}yaml\n{text.rstrip()}\n{fence}"

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from xmpress.modeling import LoadedModel, save_model
+from xmpress.modeling.model import count_parameters
 
 CARD = "README.md"
 HEADING = "## Compression"
+_BEFORE = "What is said above, its size and quality among it, is of the model before this:"
 
 
 def save_changed(
@@ -26,6 +28,6 @@ def save_changed(
     if card.is_file():
         content = card.read_text(encoding="utf-8").rstrip()
         if HEADING not in content:
-            content += f"\n\n{HEADING}\n"
-        texts[CARD] = f"{content}\n- {what}\n"
+            content += f"\n\n{HEADING}\n\n{_BEFORE}\n"
+        texts[CARD] = f"{content}\n- {what} {count_parameters(changed.model):,} parameters.\n"
     save_model(target, changed.model, tokenizer_files or changed.path, texts=texts, overwrite=True)

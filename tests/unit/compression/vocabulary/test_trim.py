@@ -101,6 +101,8 @@ def test_texts_of_the_languages_score_the_same_to_the_bit(
     assert (Artefact(tmp_path / "out").parameters or 0) < (given.artefact.parameters or 0)
     card = (tmp_path / "out" / "README.md").read_text()
     assert card.startswith("# A model") and "for en, ja." in card
+    assert "is of the model before this" in card
+    assert card.endswith(f" {Artefact(tmp_path / 'out').parameters:,} parameters.\n")
 
 
 def test_it_loads_in_a_clean_process_with_its_tokenizer(xlmr: Context, tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def _encoder(
         return open_encoder(spec.encoder, workspace=workspace, tokenizer=teacher), ()
     theirs: Any = config.encoder_config
     layers = _layers(spec, theirs.num_hidden_layers)
-    shrunk = _shrunk(spec, len(layers), theirs)
+    shrunk = _shrunk(spec, layers, theirs)
     return EncoderSource(encoder_from_config(shrunk), teacher, "student"), layers
 
 
@@ -115,8 +115,8 @@ def _layers(spec: StudentSpec, available: int) -> list[int]:
     return [int(layer) for layer in spaced]
 
 
-def _shrunk(spec: StudentSpec, layers: int, teacher: Any) -> Any:
-    """The teacher's architecture in the student's sizes."""
+def _shrunk(spec: StudentSpec, layers: Sequence[int], teacher: Any) -> Any:
+    """The teacher's architecture in the student's sizes; of each layer the teacher's."""
     hidden = spec.hidden or teacher.hidden_size
     heads = spec.heads or teacher.num_attention_heads * hidden // teacher.hidden_size
     if not heads or hidden % heads:
@@ -141,7 +141,7 @@ def _shrunk(spec: StudentSpec, layers: int, teacher: Any) -> Any:
             "factorise_embedding after the distill that makes the student"
         )
     sizes = {
-        "num_hidden_layers": layers,
+        "num_hidden_layers": len(layers),
         "hidden_size": hidden,
         "num_attention_heads": heads,
     }
@@ -150,8 +150,11 @@ def _shrunk(spec: StudentSpec, layers: int, teacher: Any) -> Any:
     content = teacher.to_dict()
     # Lists with an entry per layer follow from the number of layers.
     content.pop("layer_types", None)
-    # The sizes of a pruned teacher's layers are its own.
-    content.pop(PRUNED_SHAPES, None)
+    shapes = content.pop(PRUNED_SHAPES, None)
+    if shapes and spec.init == "teacher-layers" and spec.hidden is None and spec.ffn is None:
+        # Layers that are copied keep what pruning left of them.
+        kept = {key: [shapes[key][layer] for layer in layers] for key in ("heads", "ffn")}
+        content[PRUNED_SHAPES] = {**shapes, **kept}
     content.update({teacher.attribute_map.get(key, key): size for key, size in sizes.items()})
     return CONFIG_MAPPING[teacher.model_type](**content)
 

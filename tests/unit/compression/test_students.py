@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,10 +29,11 @@ def saved(model: MultiTaskModel, teacher: LoadedModel, path: Path) -> Path:
     return save_model(path, model, teacher.path)
 
 
-def deeper(teacher: LoadedModel, layers: int, path: Path) -> Path:
+def deeper(teacher: LoadedModel, layers: int, path: Path, **sizes: Any) -> Path:
     """A teacher of more layers, the weights of layer i all equal to i."""
+    content = teacher.model.config.encoder_config.to_dict()
     config = type(teacher.model.config.encoder_config)(
-        **{**teacher.model.config.encoder_config.to_dict(), "num_hidden_layers": layers}
+        **{**content, "num_hidden_layers": layers, **sizes}
     )
     source = EncoderSource(encoder_from_config(config), teacher.path, "deeper")
     model = make_model(source, teacher.tasks, max_length=64)
@@ -75,6 +77,21 @@ def test_evenly_spaced_or_chosen_layers_are_copied(
     ]
     assert found == [{float(i)} for i in chosen]
     assert student.copied == 1.0
+
+
+def test_layers_of_a_pruned_teacher_keep_their_sizes(teacher: LoadedModel, tmp_path: Path) -> None:
+    shapes = {"head_size": 8, "heads": [1, 4, 2], "ffn": [16, 64, 24]}
+    pruned = deeper(teacher, 3, tmp_path / "pruned", pruned_shapes=shapes)
+    student = make_student(StudentSpec(layers=(0, 2)), pruned, tmp_path)
+    assert student.copied == 1.0
+    config = student.model.config.encoder_config
+    assert config.pruned_shapes == {"head_size": 8, "heads": [1, 2], "ffn": [16, 24]}
+    assert load_model(pruned).model.config.encoder_config.pruned_shapes == shapes
+    path = saved(student.model, teacher, tmp_path / "student")
+    for name, logits in scores(student.model).items():
+        torch.testing.assert_close(scores(load_model(path).model)[name], logits)
+    whole = make_student(StudentSpec(layers=2, ffn=32, init="random"), pruned, tmp_path)
+    assert not hasattr(whole.model.config.encoder_config, "pruned_shapes")
 
 
 def test_what_does_not_fit_stays_random(teacher: LoadedModel, tmp_path: Path) -> None:

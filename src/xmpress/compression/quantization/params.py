@@ -29,8 +29,8 @@ class QuantizeParams(PassParams):
     """7 gives right sums on every processor; 8 is finer, but overflows on x86 without VNNI, where
     the bundle then does not open. ``both``: two graphs, of which the processor decides."""
     embedding: EmbeddingMode = "int8"
-    """The embedding tables, most of a small multilingual model's bytes: ``int8`` with a scale per
-    row, ``int4`` (half of that again), or ``fp32``."""
+    """``int8-...``: the embedding tables, most of a small multilingual model's bytes: ``int8`` with
+    a scale per row, ``int4`` (half of that again), or ``fp32``."""
     embedding_group: Annotated[int, Field(ge=1)] | None = 32
     """With ``int4``: at most so many weights of a row share a scale; null for the whole row."""
     calibration: Literal["stratified-by-language", "random"] = "stratified-by-language"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -123,7 +124,10 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over texts, contexts, languages, splits and labels, in order."""
+        """SHA-256 over texts, contexts, languages, splits and labels, in order.
+
+        Where sources have weights, over these and the rows' sources too.
+        """
         digest = hashlib.sha256(self.tasks.to_yaml().encode())
         for values in (self.texts, self.contexts, self.langs, self.splits):
             encoded = [b"\xff" if v is None else v.encode("utf-8", "surrogatepass") for v in values]
@@ -132,6 +136,8 @@ class Dataset:
         for name in self.tasks.names:
             digest.update(self.labels[name].targets.tobytes())
             digest.update(self.labels[name].choice.tobytes())
+        if self.weights:
+            digest.update(json.dumps([sorted(self.weights.items()), self.sources]).encode())
         return digest.hexdigest()
 
     def stats(self) -> dict[str, Any]:

@@ -65,6 +65,9 @@ class SingleTask(_Scope):
 
     tasks: list[str] | None = None
     """For which tasks; for each if left out."""
+    training: dict[str, Any] = {}
+    """Training settings that differ for them: a fifth of the steps, say, where five single-task
+    models together shall cost what the multi-task model does."""
 
 
 class ZeroShot(_Scope):
@@ -222,6 +225,7 @@ class StudyConfig(_Section):
         *,
         only_tasks: list[str] | None = None,
         only_languages: list[str] | None = None,
+        single_task: bool = False,
     ) -> TrainConfig:
         """The settings of one training.
 
@@ -230,6 +234,8 @@ class StudyConfig(_Section):
         """
         section = self.encoders[encoder]
         content = merge(self.training, section.training)
+        if single_task and self.single_task is not None:
+            content = merge(content, self.single_task.training)
         own = {
             "data": self.data,
             "tasks": self.tasks,
@@ -294,8 +300,11 @@ class StudyConfig(_Section):
 
     def _training_problems(self) -> list[Problem]:
         problems: list[Problem] = []
+        single = self.single_task
+        own = {} if single is None else {"single_task.training": single.training}
         places = {"training": self.training}
         places |= {f"encoders.{n}.training": s.training for n, s in self.encoders.items()}
+        places |= own
         for place, content in places.items():
             problems += [
                 Problem(f"{place}.{key}", "the study itself decides this; leave it out")
@@ -307,14 +316,17 @@ class StudyConfig(_Section):
         if problems:
             return problems
         for name, section in self.encoders.items():
-            try:
-                self.train_config(name, self.seeds[0])
-            except ValidationError as error:
-                for problem in problems_of(error, TrainConfig):
-                    top = problem.where.split(".")[0]
-                    place = f"encoders.{name}.training" if top in section.training else "training"
-                    found = Problem(f"{place}.{problem.where}", problem.what)
-                    problems += [] if found in problems else [found]
+            common = {"training": self.training, f"encoders.{name}.training": section.training}
+            for single_task, places in ((False, common), (True, common | own)):
+                try:
+                    self.train_config(name, self.seeds[0], single_task=single_task)
+                except ValidationError as error:
+                    for problem in problems_of(error, TrainConfig):
+                        top = problem.where.split(".")[0]
+                        # What comes later replaces what comes earlier.
+                        place = next((p for p in reversed(places) if top in places[p]), "training")
+                        found = Problem(f"{place}.{problem.where}", problem.what)
+                        problems += [] if found in problems else [found]
         return problems
 
     def _recipe_problems(self) -> list[Problem]:

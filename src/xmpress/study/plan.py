@@ -139,7 +139,9 @@ class _Planner:
             asked = section.tasks is None or task in section.tasks
             if not asked or task not in self.rows.tested_tasks:
                 continue
-            place = self._train(f"{encoder}-{task}-seed{seed}", encoder, seed, tasks=[task])
+            place = self._train(
+                f"{encoder}-{task}-seed{seed}", encoder, seed, tasks=[task], single_task=True
+            )
             self._model(
                 f"{encoder}/{task}/seed{seed}",
                 f"{self._title(encoder)} {task} alone",
@@ -257,11 +259,16 @@ class _Planner:
         *,
         tasks: list[str] | None = None,
         languages: list[str] | None = None,
+        single_task: bool = False,
     ) -> Place:
         if tasks is None and (self.rows.unlabelled or self.study.only_tasks):
             tasks = list(self.rows.tasks.names)
         settings = self.study.train_config(
-            encoder, seed, only_tasks=tasks, only_languages=languages
+            encoder,
+            seed,
+            only_tasks=tasks,
+            only_languages=languages,
+            single_task=single_task,
         )
         step = Step(
             name=f"train-{name}",

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,14 @@ def test_the_fingerprint_tells_contents_apart(make: Make, other: dict[str, Any])
     assert make(**same).fingerprint == make(**same, ids=["x", "y"]).fingerprint
     assert make(**same).fingerprint != make(**(same | other)).fingerprint
     assert make(**same).fingerprint != make(**same).select(["emotion"]).fingerprint
+
+
+def test_the_fingerprint_covers_what_training_draws_by(make: Make) -> None:
+    data = make(["a", "b"])
+    weighted = replace(data, weights={"gold": 4.0}, sources=["gold", "other"])
+    assert weighted.fingerprint != data.fingerprint
+    assert weighted.fingerprint != replace(weighted, weights={"gold": 2.0}).fingerprint
+    assert weighted.fingerprint != replace(weighted, sources=["other", "gold"]).fingerprint
 
 
 def test_the_fingerprint_takes_any_text(make: Make) -> None:

@@ -126,6 +126,17 @@ def test_an_encoders_own_settings_replace_the_common_ones(tmp_path: Path) -> Non
     assert {settings.max_length for settings in found.values()} == {24}
 
 
+def test_single_task_models_may_be_trained_otherwise(tmp_path: Path) -> None:
+    single = {"training": {"fit": {"steps": 2}}}
+    study = load_study(write(tmp_path, training={"fit": {"steps": 10}}, single_task=single))
+    found = [study.train_config("small", 0, single_task=single) for single in (False, True)]
+    assert [settings.fit.steps for settings in found] == [10, 2]
+    said = refused(tmp_path, single_task={"training": {"fit": {"stepps": 2}}})
+    assert "single_task.training.fit.stepps: unknown key; did you mean 'steps'?" in said
+    said = refused(tmp_path, single_task={"training": {"data": "other"}})
+    assert "single_task.training.data: the study itself decides this" in said
+
+
 def test_a_recipe_runs_on_the_studys_data_and_to_the_end(tmp_path: Path) -> None:
     study = load_study(
         write(

@@ -28,9 +28,10 @@ READING = (
     "Each single-task model is compared with the multi-task model of the same encoder and seed, "
     "on the same rows. Figures are the relative drop of macro-F1 from multi-task to single-task: "
     "above 0 the multi-task model is better. Tasks share texts, so means over tasks average the "
-    "ends of their intervals. All models of an encoder are trained by the same settings: where "
-    "these fix the number of steps, the multi-task model sees each task less often than the "
-    "task's own model does, which speaks against it. Among many cells, one in twenty excludes 0 "
+    "ends of their intervals. Models of an encoder are trained by the same settings, unless "
+    "the study file has others for single-task models: where all take equally many steps, the "
+    "multi-task model sees each task less often than the task's own model does, which speaks "
+    "against it. Among many cells, one in twenty excludes 0 "
     "by chance alone."
 )
 

@@ -76,6 +76,8 @@ class TrimVocabulary(Pass[TrimParams]):
     """
 
     Params: ClassVar[type[PassParams]] = TrimParams
+    # With a corpus of its own too, for what it tells of held-out rows.
+    uses_data: ClassVar[bool] = True
 
     @property
     def needs_data(self) -> bool:  # type: ignore[override]

@@ -167,6 +167,9 @@ def test_a_file_can_be_the_corpus(xlmr: Context, tmp_path: Path) -> None:
         "en": details["languages"]["en"] | {"texts": 1, "identical": 1.0, "unknown_after": 0.0}
     }
     assert details["tokens"]["after"] < 40
+    # But where there are data, the report is of their rows.
+    step = TrimVocabulary(TrimParams(corpus=str(path)))
+    assert (step.needs_data, step.uses_data) == (False, True)
 
 
 def test_a_corpus_too_small_is_told(xlmr: Context, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -135,11 +135,6 @@ def _shrunk(spec: StudentSpec, layers: Sequence[int], teacher: Any) -> Any:
             f"student: an embedding of width {teacher.hidden_size} cannot fill hidden {hidden}; "
             "use init: random"
         )
-    if spec.init == "teacher-embedding" and getattr(teacher, EMBEDDING_RANK, None):
-        raise RecipeError(
-            "student: the teacher's embedding is factorised and cannot be narrowed; put "
-            "factorise_embedding after the distill that makes the student"
-        )
     sizes = {
         "num_hidden_layers": len(layers),
         "hidden_size": hidden,
@@ -150,6 +145,8 @@ def _shrunk(spec: StudentSpec, layers: Sequence[int], teacher: Any) -> Any:
     content = teacher.to_dict()
     # Lists with an entry per layer follow from the number of layers.
     content.pop("layer_types", None)
+    if spec.init == "teacher-embedding":
+        content.pop(EMBEDDING_RANK, None)  # its factors are multiplied out, then narrowed
     shapes = content.pop(PRUNED_SHAPES, None)
     if shapes and spec.init == "teacher-layers" and spec.hidden is None and spec.ffn is None:
         # Layers that are copied keep what pruning left of them.
@@ -183,15 +180,30 @@ def _copy_embeddings(weights: Any, student: MultiTaskModel) -> int:
     directions = None
     copied = 0
     for name, parameter in student.named_parameters():
-        if not name.startswith("encoder.embeddings") or name not in weights.keys():  # noqa: SIM118
+        if not name.startswith("encoder.embeddings") or parameter.ndim != 2:
             continue
-        if parameter.ndim != 2 or _shape(weights, name)[0] != parameter.shape[0]:
+        vectors = _vectors(weights, name)
+        if vectors is None or len(vectors) != len(parameter):
             continue
         if directions is None:
-            directions = _principal(weights.get_tensor(token).float(), words.weight.shape[1])
-        parameter.copy_(weights.get_tensor(name).float() @ directions)
+            given = vectors if name == token else _vectors(weights, token)
+            assert given is not None
+            directions = _principal(given, words.weight.shape[1])
+        parameter.copy_(vectors @ directions)
         copied += parameter.numel()
     return copied
+
+
+def _vectors(weights: Any, name: str) -> Tensor | None:
+    """An embedding of the teacher's, [n, wide]; a factorised one multiplied out."""
+    available, stem = set(weights.keys()), name.removesuffix("weight")
+    if name in available:
+        return cast(Tensor, weights.get_tensor(name).float())
+    factors = [f"{stem}{part}.weight" for part in ("table", "projection")]
+    if not available.issuperset(factors):
+        return None
+    table, projection = (weights.get_tensor(factor).float() for factor in factors)
+    return cast(Tensor, table @ projection.T)
 
 
 def _principal(vectors: Tensor, width: int) -> Tensor:

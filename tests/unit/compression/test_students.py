@@ -11,6 +11,7 @@ from xmpress.errors import ConfigError, RecipeError
 from xmpress.modeling import LoadedModel, load_model, save_model
 from xmpress.modeling.encoders import EncoderSource, make_model
 from xmpress.modeling.model import MultiTaskModel, encoder_from_config
+from xmpress.modeling.shapes import FactorisedEmbedding
 
 
 @pytest.fixture
@@ -144,6 +145,22 @@ def test_a_narrow_embedding_keeps_what_it_can_of_the_teachers(
     )
     same = make_student(StudentSpec(layers=1, init="teacher-embedding"), teacher.path, tmp_path)
     assert torch.equal(same.model.get_input_embeddings().weight, words[0])
+
+
+def test_a_factorised_embedding_is_multiplied_out(teacher: LoadedModel, tmp_path: Path) -> None:
+    encoder = teacher.model.encoder
+    tokens, width = encoder.get_input_embeddings().weight.shape
+    factors = FactorisedEmbedding(tokens, 8, width)
+    encoder.set_input_embeddings(factors)
+    teacher.model.config.encoder_config.embedding_rank = 8
+    path = saved(teacher.model, teacher, tmp_path / "factorised")
+    product = (factors.table.weight @ factors.projection.weight.T).detach()
+    same = make_student(StudentSpec(layers=1, init="teacher-embedding"), path, tmp_path)
+    torch.testing.assert_close(same.model.get_input_embeddings().weight.detach(), product)
+    spec = StudentSpec(layers=1, hidden=16, heads=2, init="teacher-embedding")
+    narrow = make_student(spec, path, tmp_path).model.get_input_embeddings().weight.detach()
+    # Of rank 8, it loses nothing by 16 directions.
+    torch.testing.assert_close(narrow @ narrow.T, product @ product.T, atol=1e-4, rtol=1e-3)
 
 
 def test_layers_must_be_the_teachers(teacher: LoadedModel, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from xmpress.benchmark import POLICIES
 from xmpress.compression.recipe import EvaluationSpec, Recipe, load_recipe
-from xmpress.data.splits import ValidationSettings
 from xmpress.errors import Problem, RecipeError
 from xmpress.peers.baselines import baseline_names
 from xmpress.settings import merge
@@ -246,15 +245,17 @@ class StudyConfig(_Section):
         }
         return TrainConfig.model_validate(merge(content, own))
 
-    def recipe(self, name: str, seed: int) -> Recipe:
+    def recipe(self, name: str, encoder: str, seed: int) -> Recipe:
         """A recipe as this study runs it: on its data and rows, with its seed, to the end.
+
+        It takes as many validation rows as the training of what it compresses.
 
         Raises:
             RecipeError: if it is not valid.
         """
         section = self.recipes[name]
         recipe = load_recipe(section.recipe or name, section.set)
-        guard, validation = recipe.guard, self.training.get("validation", {})
+        guard, validation = recipe.guard, self.train_config(encoder, seed).validation
         rows = EvaluationSpec(split=self.evaluation.split, max_rows=self.evaluation.max_rows)
         return recipe.model_copy(
             update={
@@ -262,7 +263,7 @@ class StudyConfig(_Section):
                 "teacher": None,
                 "data": self.data,
                 "seed": seed,
-                "validation": ValidationSettings.model_validate(validation),
+                "validation": validation,
                 "evaluation": rows,
                 # What breaks a limit is a finding of the study, not the end of it.
                 "guard": guard and guard.model_copy(update={"on_violation": "report"}),
@@ -333,7 +334,7 @@ class StudyConfig(_Section):
         problems: list[Problem] = []
         for name in self.recipes:
             try:
-                self.recipe(name, self.seeds[0])
+                self.recipe(name, next(iter(self.encoders)), self.seeds[0])
             except RecipeError as error:
                 place = f"recipes.{name}"
                 problems += [Problem(f"{place}: {p.where}", p.what) for p in error.problems] or [

@@ -184,7 +184,7 @@ class _Planner:
         for name, section in self.study.recipes.items():
             if not self.study.covers(section, encoder, seed) or multi.place is None:
                 continue
-            recipe = self.study.recipe(name, seed)
+            recipe = self.study.recipe(name, encoder, seed)
             step = self.plan.graph.add(
                 Step(
                     name=f"compress-{encoder}-{name}-seed{seed}",

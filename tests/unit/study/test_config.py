@@ -147,9 +147,10 @@ def test_a_recipe_runs_on_the_studys_data_and_to_the_end(tmp_path: Path) -> None
             seeds=[5],
         )
     )
-    recipe = study.recipe("distilmbert", 5)
+    recipe = study.recipe("distilmbert", "small", 5)
     assert (recipe.data, recipe.seed, recipe.evaluation.max_rows) == ("sample", 5, 9)
     assert recipe.validation == study.train_config("small", 5).validation
+    assert recipe.validation.rows == 7
     assert recipe.guard is not None
     assert (recipe.guard.on_violation, recipe.guard.average) == ("report", 3.0)
 
@@ -160,7 +161,7 @@ def test_paths_are_found_beside_the_study_file(tmp_path: Path) -> None:
     recipes = {"own": {"recipe": "mine.yaml"}}
     study = load_study(write(tmp_path, data="rows.csv", recipes=recipes))
     assert study.data == str(tmp_path / "rows.csv")
-    assert study.recipe("own", 0).name == "own"
+    assert study.recipe("own", "small", 0).name == "own"
 
 
 def test_neither_a_file_nor_a_name() -> None:

@@ -23,7 +23,7 @@ from xmpress.modeling import load_model
 from xmpress.training import TrainConfig, train
 
 RUNS = Path("runs/zoo/starts")
-STEPS = 120
+STEPS = 90
 BERT = {
     "model_type": "bert",
     "num_hidden_layers": 3,

@@ -14,7 +14,7 @@ from xmpress.tasks import TaskSet
 
 TASKS = TaskSet.load("experience")
 LANGUAGES = ["de", "en", "es", "fr", "id", "it", "ja", "ko", "nl", "pt", "th", "zh"]
-LEAST = {"sentiment": 55, "emotion": 50, "intensity": 66, "effort": 52, "actionability": 74}
+LEAST = {"sentiment": 57, "emotion": 57, "intensity": 67, "effort": 57, "actionability": 78}
 """Macro-F1 x 100 on the sample's test split; three to five points below results/zoo.md."""
 
 

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 import yaml
 from safetensors.torch import load_file
+from torch import Tensor
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 
 from xmpress.data.files import atomic_dir
@@ -37,6 +38,9 @@ from xmpress.validation import nearest
 from xmpress.zoo import resolve
 
 EncoderSpec = str | Path | Mapping[str, Any]
+
+INT8_SCALE = ".scale"
+"""After a matrix's name: one number per row [r, 1], by which its int8 weights are multiplied."""
 
 
 @dataclass(frozen=True)
@@ -139,12 +143,27 @@ def _in_our_shapes(directory: Path, config: Any) -> PreTrainedModel:
     """A stock encoder with a factorised embedding or pruned layers, in a directory of its own."""
     config.dtype = torch.float32
     encoder = encoder_from_config(config)
-    weights = load_file(directory / "model.safetensors")
+    weights = _widened(load_file(directory / "model.safetensors"), directory)
     lacking = sorted(set(encoder.state_dict()) - set(weights))
     if lacking:
         raise ModelError(f"{directory}: model.safetensors has no weights for {lacking[0]}")
     encoder.load_state_dict(weights, strict=False)
     return encoder
+
+
+def _widened(stored: dict[str, Tensor], directory: Path) -> dict[str, Tensor]:
+    """Weights of which some are in int8, with these in fp32: each row times its scale."""
+    weights = dict(stored)
+    for name, matrix in stored.items():
+        if matrix.dtype == torch.int8:
+            scale = weights.pop(name + INT8_SCALE, None)
+            if scale is None or scale.shape != (len(matrix), 1):
+                raise ModelError(
+                    f"{directory}: model.safetensors has {name} in int8 without a scale for every "
+                    f"row ({name}{INT8_SCALE}); the file is damaged or incomplete, copy it again"
+                )
+            weights[name] = matrix * scale.float()
+    return weights
 
 
 def _configuration(spec: EncoderSpec) -> dict[str, Any] | None:

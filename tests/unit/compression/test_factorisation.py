@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from xmpress.compression import Artefact, Context
 from xmpress.compression.factorisation import FactoriseEmbedding, FactoriseParams, factorise
 from xmpress.compression.quantization import Quantize, QuantizeParams
-from xmpress.compression.recipe import StudentSpec
-from xmpress.compression.students import make_student
 from xmpress.data import load_dataset
 from xmpress.errors import ModelError, RecipeError
 from xmpress.export import export_bundle
@@ -170,6 +168,3 @@ def test_what_cannot_be_is_refused(context: Context, tmp_path: Path) -> None:
     again = replace(context, artefact=Artefact(tmp_path / "once"))
     with pytest.raises(ModelError, match="factorised already, to rank 8"):
         run(again, tmp_path / "twice", rank=4)
-    narrow = StudentSpec(hidden=16, init="teacher-embedding")
-    with pytest.raises(RecipeError, match="put factorise_embedding after"):
-        make_student(narrow, tmp_path / "once", tmp_path)

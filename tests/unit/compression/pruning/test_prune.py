@@ -199,7 +199,9 @@ def test_passes_of_a_chain_go_together(given: Context, labelled_data: Path, tmp_
     assert all(entry["skipped"] for entry in again.report["passes"])
 
 
-def test_a_student_of_a_pruned_teacher_may_have_sizes_of_its_own(given: Context, tmp_path: Path) -> None:
+def test_a_student_of_a_pruned_teacher_may_have_sizes_of_its_own(
+    given: Context, tmp_path: Path
+) -> None:
     run(given, tmp_path / "out", keep=0.6, importance="magnitude")
     student = make_student(StudentSpec(layers=2, ffn=48), tmp_path / "out", tmp_path)
     found = sizes(student.model)

@@ -149,8 +149,12 @@ def table(found: dict[str, dict[str, dict[str, float]]]) -> str:
             f"{task} {np.mean([found[name][s][task] - found[other][s][task] for s in seeds]):+.1f}"
             for task in TASKS.names
         )
-        means = " | ".join(f"{np.mean(side):.1f} ± {np.std(side):.1f}" for side in sides)
-        lines.append(f"| {name} | {means} | {mean:+.1f} ± {half:.1f} | {said} | {by_task} |")
+        one = len(seeds) == 1  # a spread of one is none
+        means = " | ".join(
+            f"{np.mean(side):.1f}" + ("" if one else f" ± {np.std(side):.1f}") for side in sides
+        )
+        known = "" if np.isnan(half) else f" ± {half:.1f}"
+        lines.append(f"| {name} | {means} | {mean:+.1f}{known} | {said} | {by_task} |")
     return "\n".join(lines)
 
 

@@ -36,6 +36,8 @@ def start(comments: Path, bundle: Path, out: Path, *more: str) -> subprocess.Pop
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # What a shell starts in the background ignores SIGINT, and hands that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         text=True,
     )
 

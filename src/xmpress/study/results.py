@@ -138,19 +138,26 @@ class SpeedRow(_Frozen):
     high: float | None = None
     """The highest."""
     reference: str | None = None
-    """Of ``speedup``: a model's id or a baseline's name."""
+    """Of ``speedup``: the id of the uncompressed model that this one is, or was made from; for a
+    baseline that of the first encoder."""
     over: dict[str, float] = {}
     """By baseline the median of the ratios over it."""
     p50_ms: float | None = None
     """Milliseconds that a single text takes, in half of the calls at most."""
     p99_ms: float | None = None
     """In 99 % of the calls at most."""
+    calls: int | None = None
+    """Single texts that both are of."""
     memory_bytes: int | None = None
     """The most its process held."""
     device: str = "cpu"
     """``cpu`` or ``cuda``."""
     precision: str | None = None
     """Of its matrices."""
+    engine: str | None = None
+    """What ran it, with its version."""
+    tokens_per_text: float | None = None
+    """Mean over the texts, by its own tokenizer."""
 
 
 class Speed(_Frozen):
@@ -162,6 +169,8 @@ class Speed(_Frozen):
     """`xmpress.machine.Machine`."""
     texts: int
     """Distinct texts."""
+    rounds: int | None = None
+    """Of taking turns."""
     rows: list[SpeedRow]
     """By model and policy."""
     workload: str = ""

@@ -205,6 +205,8 @@ class Workshop:
         made = {name: path for name, path in paths.items() if path is not None}
         if not made:
             raise UsageError("there is nothing to measure: no model was made")
+        # What an interrupted attempt has left would be in the way.
+        shutil.rmtree(work.directory / "baselines", ignore_errors=True)
         wishes = Wishes(
             models=[str(path) for path in made.values()],
             baselines=settings.baselines,
@@ -222,6 +224,8 @@ class Workshop:
                 title = f"{name}, {precision}" if precision and several else name
                 candidate, identity[title] = replace(candidate, name=title), name
             candidates.append(candidate)
+        stand_in = found.subject.tokenizer
+        named = {} if stand_in is None else {str(stand_in): owner[stand_in.resolve()]}
         workload = texts_of(settings.texts, rows=settings.rows)
         report = benchmark(
             candidates,
@@ -236,7 +240,7 @@ class Workshop:
             ),
             say=self.say,
         )
-        speed = _speed(report, identity, references)
+        speed = _speed(report, identity, references, named)
         _write(work.directory / SPEED, speed.model_dump(mode="json"))
         _write(work.directory / SERVICE, _services(report, identity))
         shutil.rmtree(work.directory / "baselines", ignore_errors=True)  # large, and made again
@@ -284,8 +288,20 @@ class Workshop:
         return {"bills": len(found.bills)}
 
 
-def _speed(report: Report, identity: Mapping[str, str], references: Mapping[str, str]) -> Speed:
-    """The rows of a benchmark, with the study's ids for its models."""
+def _speed(
+    report: Report,
+    identity: Mapping[str, str],
+    references: Mapping[str, str],
+    named: Mapping[str, str],
+) -> Speed:
+    """The rows of a benchmark, with the study's ids for its models.
+
+    Args:
+        report: the benchmark.
+        identity: by a candidate's name the id of the model.
+        references: by id the model whose texts per second a speedup is over.
+        named: what notes call a model, and its id.
+    """
     by_id: dict[str, Measured] = {}
     for one in report.candidates:
         by_id.setdefault(identity.get(one.name, one.name), one)
@@ -294,7 +310,8 @@ def _speed(report: Report, identity: Mapping[str, str], references: Mapping[str,
     rows = []
     for one in report.candidates:
         name = identity.get(one.name, one.name)
-        reference = by_id.get(references.get(name, ""), first)
+        # A model whose own reference was not measured is not compared with another encoder's.
+        reference = by_id.get(references[name]) if name in references else first
         for policy in one.seconds:
             ratio = None if reference is None else one.speedup(reference, policy)
             rows.append(
@@ -311,17 +328,23 @@ def _speed(report: Report, identity: Mapping[str, str], references: Mapping[str,
                     over={b.name: one.speedup(b, policy).median for b in baselines},
                     p50_ms=None if one.single is None else one.single.p50,
                     p99_ms=None if one.single is None else one.single.p99,
+                    calls=None if one.single is None else one.single.count,
                     memory_bytes=one.peak_memory,
                     device=one.device,
                     precision=one.precision,
+                    engine=one.engine,
+                    tokens_per_text=one.tokens_per_text,
                 )
             )
     notes = [note for one in report.candidates for note in one.candidate.notes]
+    for path, name in named.items():
+        notes = [note.replace(path, name) for note in notes]
     failed = [f"{failure.name} was not measured: {failure.reason}" for failure in report.failures]
     return Speed(
         threads=report.threads,
         machine=report.machine,
         texts=report.texts,
+        rounds=report.rounds,
         rows=rows,
         workload=report.workload,
         notes=list(dict.fromkeys([*notes, *failed])),

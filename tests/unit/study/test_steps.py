@@ -60,10 +60,18 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def collect(wishes: Any, workspace: Path) -> Collected:
         models = [Candidate(Path(m).parent.name, "bundle", Path(m)) for m in wishes.models]
         baselines = [
-            Candidate(f"{name}, torch fp32", "torch", Path(name), "baseline", notes=("random",))
+            Candidate(
+                f"{name}, torch fp32",
+                "torch",
+                Path(name),
+                "baseline",
+                notes=("random", f"the tokenizer of {wishes.models[0]} stands in"),
+            )
             for name in wishes.baselines
         ]
-        return Collected(Subject(None, TASKS), [*baselines, *models])
+        for name in wishes.baselines:
+            (workspace / "baselines" / name).mkdir(parents=True)  # refuses what is there
+        return Collected(Subject(Path(wishes.models[0]), TASKS), [*baselines, *models])
 
     def benchmark(
         candidates: list[Candidate], workload: Workload, settings: Any, *, say: Any
@@ -116,7 +124,35 @@ def test_speedups_are_over_the_models_reference(shop: Workshop, work: Working, f
     assert rows["xlm-roberta-base, torch fp32"].speedup == 0.25
     assert rows["e/half"].texts_per_second == 10.0
     assert rows["e/half"].p50_ms == 10.0
-    assert found.notes == ["random", "peer was not measured: not installed"]
+    assert rows["e/half"].calls == 1
+    assert rows["e/half"].engine == "onnx"
+    assert rows["e/half"].tokens_per_text == 9.0
+    assert found.rounds == 2
+    # Not where it lay when it was measured, which tells a reader nothing.
+    assert found.notes == [
+        "random", "the tokenizer of e/multi stands in", "peer was not measured: not installed"
+    ]  # fmt: skip
+
+
+def test_speed_is_measured_anew_after_an_interruption(
+    shop: Workshop, work: Working, fake: Any
+) -> None:
+    left = work.directory / "baselines" / "xlm-roberta-base"
+    left.mkdir(parents=True)
+    assert len(measure(shop, work, baselines=["xlm-roberta-base"]).rows) > 0
+    assert not left.exists()
+
+
+def test_no_speedup_is_over_the_model_of_another_encoder(
+    shop: Workshop, work: Working, fake: Any
+) -> None:
+    models = {"e/multi": Place("multi", "bundle"), "f/half": Place("half", "bundle")}
+    references = {"e/multi": "e/multi", "f/half": "f/multi", "f/multi": "f/multi"}
+    shop.speed(Speed(threads=1), "cpu", models, references, work)
+    content = json.loads((work.directory / steps.SPEED).read_text(encoding="utf-8"))
+    rows = {row.model: row for row in Measurement.model_validate(content).rows}
+    assert (rows["f/half"].speedup, rows["f/half"].reference) == (None, None)
+    assert rows["e/multi"].reference == "e/multi"
 
 
 def test_what_failed_to_be_made_is_left_out(shop: Workshop, work: Working, fake: Any) -> None:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -114,9 +115,13 @@ def test_images(path):
     assert ("train]" in text) is cuda
     # What the build needs is let into its context.
     let_in = set(re.findall(r"^!(\S+)$", (DEPLOY.parent / ".dockerignore").read_text(), re.M))
-    for line in re.findall(r"^COPY (?!--)(.+) \S+$", text, re.M):
-        assert set(line.split()) <= let_in
-        assert all((DEPLOY.parent / name).exists() for name in line.split())
+    copied = {n for line in re.findall(r"^COPY (?!--)(.+) \S+$", text, re.M) for n in line.split()}
+    assert copied <= let_in
+    assert all((DEPLOY.parent / name).exists() for name in copied)
+    # What the wheel takes in from outside the package must be there, or it cannot be built.
+    project = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert set(wheel["force-include"]) <= copied
 
 
 @pytest.mark.parametrize("path", files("Dockerfile*"), ids=lambda path: path.name)

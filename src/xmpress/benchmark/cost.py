@@ -223,8 +223,8 @@ def cost(served: Sequence[Served], demand: Demand, prices: PriceTable, threads: 
             "Prices are those of the table; the one that comes with the package holds examples.",
             f"A thread of a rented machine counts as one of the {threads} threads measured here, "
             "times its speed in the table.",
-            f"Savings are on {first.provider} {first.name}, on whole machines; in brackets on "
-            "machines without idle time.",
+            f"Savings are on {first.provider} {first.name}: on whole machines, and, the second "
+            "figure, on machines without idle time.",
             PAPER,
             NOT_COMPARABLE,
         ],

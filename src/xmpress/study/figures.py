@@ -235,6 +235,18 @@ def number(value: float, places: int = 1) -> str:
     return text.lstrip("-") if float(text.replace(",", "")) == 0 else text.replace("-", "−")
 
 
+def times(value: float) -> str:
+    """How many times as fast or as small, to two digits at least.
+
+    Example:
+        >>> times(15.61), times(3.294), times(0.0312)
+        ('15.6', '3.29', '0.031')
+    """
+    if value >= 10:
+        return number(value)
+    return number(value, 2) if value >= 1 or not value else f"{value:.2g}"
+
+
 def spread(figure: Figure, places: int = 1) -> str:
     """A mean with its standard deviation over the seeds.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xmpress.study.figures import Figure, bracket, number, size
+from xmpress.study.figures import Figure, bracket, number, size, times
 from xmpress.study.view import Group, View
 
 LIMIT = 3.0
@@ -116,7 +116,7 @@ def _reason(view: View, best: Candidate, found: Sequence[Candidate]) -> str:
         # Gains over different models do not tell which is the fastest of all.
         word = f"model with the largest {'speedup' if speed else 'reduction'}"
     parts = [
-        f"{best.group.label} is the {word} that {held}: {number(best.gain)} times "
+        f"{best.group.label} is the {word} that {held}: {times(best.gain)} times "
         f"{'as fast as' if speed else 'smaller than'} {best.over}"
     ]
     if best.group.bytes is not None:
@@ -135,7 +135,7 @@ def _reason(view: View, best: Candidate, found: Sequence[Candidate]) -> str:
         why = "breaks its guard" if "broken" in nearest.verdicts else "loses"
         loss = f"{number(nearest.loss.value)} %"
         parts.append(
-            f"{nearest.group.label}, at {number(nearest.gain)} times, "
+            f"{nearest.group.label}, at {times(nearest.gain)} times, "
             + (f"{why} ({loss})" if why != "loses" else f"{why} {loss}")
         )
     return "; ".join(parts) + "."

@@ -191,6 +191,13 @@ class View:
         group = self._by_id.get(identity)
         return shown(identity) if group is None else group.label
 
+    def in_words(self, text: str, most: int = 300) -> str:
+        """A sentence of the benchmark, with models' names for their ids."""
+        # Longest first, for an id may begin with another.
+        for model in sorted(self.results.models, key=lambda model: -len(model.id)):
+            text = text.replace(model.id, self.named(model.id))
+        return shown(text, most)
+
     def group(self, identity: str) -> Group | None:
         """The group of a model's id."""
         return self._by_id.get(identity)
@@ -213,6 +220,12 @@ class View:
     def baselines(self) -> list[SpeedRow]:
         """Speeds of what is no model of the study."""
         return [row for row in self._rows() if row.model not in self._by_id]
+
+    @cached_property
+    def speed_notes(self) -> list[str]:
+        """What to know about measured times, such as which weights are random."""
+        speed = self.results.speed
+        return [self.in_words(note).rstrip(".") + "." for note in speed.notes] if speed else []
 
     def _rows(self) -> list[SpeedRow]:
         speed = self.results.speed

@@ -117,10 +117,14 @@ def test_calibration_needs_seeds(synthetic, told) -> None:
 
 
 def test_cost_names_models_not_ids(told) -> None:
-    assert "minilm-l6 int8 over xlmr multi-task: 1 instead of 6 machines" in told["cost"].finding
+    finding = told["cost"].finding
+    assert finding.startswith("minilm-l6 int8 takes 1 machine for 500 texts/s, 99 % within 100 ms")
+    assert "One such model per task takes 5: 80 % saved. One such" in finding
+    assert "xlmr multi-task takes 6: 83 % saved (93 % saved where no machine is idle)." in finding
     assert "/seed1" not in told["cost"].finding
     bars = told["cost"].chart.bars
-    assert [bar.value for bar in bars] == [1, 5, 1, 60, 1, 6]
+    assert [bar.value for bar in bars] == [1, 5, 60, 6]
+    assert [bar.series for bar in bars] == [0, 1, 1, 1]
 
 
 def test_cost_is_told_of_the_recommended_model(synthetic, whole) -> None:
@@ -133,9 +137,12 @@ def test_cost_is_told_of_the_recommended_model(synthetic, whole) -> None:
               "percent_at_capacity": -50.0}  # fmt: skip
     told = by_key(varied(whole, cost={**cost, "savings": [*other, *cost["savings"], dearer]}))
     assert "distilmbert" not in told["cost"].finding
-    assert "2 instead of 1 machine, 100 % dearer" in told["cost"].finding
-    assert len(told["cost"].chart.bars) == 8
-    assert len(told["cost"].tables[0].grid.rows) == 7
+    assert (
+        "that takes 1: 100 % dearer (50 % dearer where no machine is idle)" in told["cost"].finding
+    )
+    assert len(told["cost"].chart.bars) == 5
+    savings = [t for t in told["cost"].tables if t.grid.title.startswith("Savings")]
+    assert [(len(table.grid.rows), table.folded) for table in savings] == [(4, False), (3, True)]
 
 
 def test_languages_that_win_are_not_said_to_show_no_difference(synthetic) -> None:
@@ -268,8 +275,142 @@ def test_everything_measured_is_told(whole) -> None:
     }
     assert cells["distilmbert fp32, cpu, one by one"]["texts/s"] == "7.0"
     found = cells["distilmbert fp32, cuda, bf16, bulk"]
-    assert (found["texts/s"], found["over xlm-roberta-base"]) == ("70,000", "9.5x")
+    assert (found["texts/s"], found["over xlm-roberta-base"]) == ("70,000", "9.50x")
     assert found["memory"] == "500.0 MB"
+
+
+def test_speedups_are_told_over_what_compressed_models_were_made_from(whole) -> None:
+    """Each uncompressed model has a speedup of 1 over itself; only one of them was compressed."""
+    over = {"reference": "xlmr-multi-task/seed1", "over": {"xlm-roberta-base": 40.0}}
+    rows = [row.model_copy(update=over) for row in whole.speed.rows]
+    itself = {"model": "mbert-multi-task/seed1", "reference": "mbert-multi-task/seed1"}
+    base = {"model": "xlm-roberta-base", "speedup": 0.0312, "low": 0.03, "high": 0.0344}
+    rows = [
+        *rows[:-1],
+        rows[0].model_copy(update={**itself, "speedup": 1.0, "low": 1.0, "high": 1.0}),
+        rows[0].model_copy(update=base),
+    ]
+    note = "xlm-roberta-base: the tokenizer of xlmr-multi-task/seed1 stands in for its own"
+    update = {"rows": rows, "rounds": 3, "notes": [note]}
+    told = by_key(varied(whole, speed=whole.speed.model_copy(update=update)))["compression"]
+    assert "as fast as xlmr multi-task (log" in told.chart.across
+    assert "over xlmr multi-task)" in told.ours
+    table = told.tables[0].grid
+    assert (
+        "Speedup over xlmr multi-task: median, lowest and highest of the ratios within the 3 "
+        "rounds."
+    ) in table.notes
+    assert (
+        told.tables[1]
+        .grid.notes[0]
+        .startswith(
+            "Speedup over the uncompressed model of the same encoder (mbert multi-task and xlmr "
+            "multi-task), of baselines over xlmr multi-task"
+        )
+    )
+    # A twentieth is not zero.
+    _, _, _, speedup, *_ = dict(table.rows)["xlm-roberta-base, cpu"]
+    assert (speedup.text, speedup.interval) == ("0.031x", ("0.03", "0.034"))
+    assert any("the tokenizer of xlmr multi-task stands in" in line for line in table.notes)
+    cells = dict(told.tables[1].grid.rows)["mbert multi-task"]
+    assert (cells[0].text, cells[0].interval) == ("1x", None)
+
+
+def test_measurements_tell_what_they_rest_on(whole) -> None:
+    first = whole.speed.rows[0].model_copy(
+        update={"engine": "onnxruntime 1.20", "tokens_per_text": 21.25, "calls": 64}
+    )
+    speed = whole.speed.model_copy(update={"rows": [first, *whole.speed.rows[1:]]})
+    grid = by_key(varied(whole, speed=speed))["compression"].tables[1].grid
+    cells = dict(zip(grid.columns, dict(grid.rows)["distilmbert fp32"], strict=True))
+    assert cells["engine"].text == "onnxruntime 1.20"
+    assert cells["tokens per text"].text == "21.2"
+    assert any("p50 and p99" in note and "64 calls or more" in note for note in grid.notes)
+    without = by_key(whole)["compression"].tables[1].grid
+    assert any("p50 and p99" in note and "calls" not in note for note in without.notes)
+
+
+def bill(candidate: str, machines: int | None, machine: str = "c8") -> dict[str, object]:
+    known = machines is not None
+    return {
+        "candidate": candidate, "machine": machine, "capacity": 40.0 if known else 0.0,
+        "machines": machines, "per_million": 1234.5 if known else None,
+        "per_month": 99.0 if known else None,
+    }  # fmt: skip
+
+
+def test_beside_the_papers_saving_stands_the_one_over_the_full_size_model(synthetic, whole) -> None:
+    cost = synthetic.cost("minilm-l6-int8/seed1")
+    cost["savings"][2] |= {"machines": [1, 1], "percent": 0.0}
+    told = by_key(varied(whole, cost=cost))["cost"]
+    assert told.ours == (
+        "minilm-l6 int8: over xlmr multi-task, nothing saved on whole machines (93 % saved where "
+        "no machine is idle); for 500 texts/s, 99 % within 100 ms"
+    )
+    # Sixty models need not stand on sixty machines where the load is large.
+    assert "takes 60: 98 % saved (80 % saved where no machine is idle)." in told.finding
+    assert told.unjudged == (
+        "xlm-roberta-base does not answer 99 % of texts within 100 ms, however many machines there "
+        "are: no saving can be told.",
+    )
+
+
+def test_a_recommended_model_that_is_too_slow_is_said_to_be(synthetic, whole) -> None:
+    cost = synthetic.cost("distilmbert-int8/seed1")
+    cost["bills"].append(bill("minilm-l6-int8/seed1", None))
+    finding = by_key(varied(whole, cost=cost))["cost"].finding
+    assert finding.startswith(
+        "minilm-l6 int8 is too slow for 500 texts/s, 99 % within 100 ms. distilmbert int8 takes 1 "
+        "machine"
+    )
+
+
+def test_nothing_is_saved_whole(synthetic, whole) -> None:
+    cost = synthetic.cost("minilm-l6-int8/seed1")
+    much = {"percent": 99.82, "percent_at_capacity": 99.98}
+    cost["savings"][2] |= {"machines": [1, 547], **much}
+    told = by_key(varied(whole, cost=cost))["cost"]
+    assert (
+        "takes 547: 99.8 % saved (more than 99.9 % saved where no machine is idle)" in told.finding
+    )
+    assert [cell.text for cell in told.tables[0].grid.rows[2][1]] == [
+        "1", "547", "99.8 %", "more than 99.9 %",
+    ]  # fmt: skip
+
+
+def test_a_load_without_another_way_to_deploy_still_has_its_price(synthetic) -> None:
+    """One task, one language, nothing else measured: that is no failure to meet the limit."""
+    cost = {**synthetic.cost("tiny-int8/seed1", 1, 1), "savings": []}
+    cost["bills"] = [bill("tiny-int8/seed1", 2)]
+    told = by_key(synthetic.small(cost=cost))["cost"]
+    assert told.finding == (
+        "tiny int8 takes 2 machines for 500 texts/s, 99 % within 100 ms, 99 USD a month on c8; "
+        "there is no other way to deploy that it could be compared with."
+    )
+    assert told.ours == ""
+    cost["bills"] = [bill("tiny-int8/seed1", None)]
+    told = by_key(synthetic.small(cost=cost))["cost"]
+    assert told.finding.endswith("no model answers within the limit on c8.")
+
+
+def test_bills_on_the_first_machine_are_shown_and_the_others_on_demand(synthetic, whole) -> None:
+    cost = synthetic.cost("minilm-l6-int8/seed1")
+    cost["bills"] += [{**one, "machine": "c9"} for one in cost["bills"]]
+    cost["bills"].append(bill("distilmbert-int8/seed1", 3, "c9"))
+    cost["prices"] = [
+        {"name": name, "provider": "X", "threads": 4, "per_hour": 0.5, "source": "example",
+         "date": "2024"}
+        for name in ("c8", "c9")
+    ]  # fmt: skip
+    told = by_key(varied(whole, cost=cost))["cost"]
+    first, other = (t for t in told.tables if t.grid.title.startswith("What "))
+    assert (first.grid.title[-5:], first.folded, other.folded) == ("on c8", False, True)
+    assert "X c8: 4 threads, 0.5 USD per hour (example; 2024)." in first.grid.notes
+    assert dict(first.grid.rows)["minilm-l6 int8"][2].text == "0.0812"
+    assert "xlm-roberta-base has random weights" in " ".join(first.grid.notes)
+    assert [cell.text for cell in dict(other.grid.rows)["distilmbert int8, c9"]] == [
+        "40.0", "3", "1,234.5", "99",
+    ]  # fmt: skip
 
 
 def test_a_model_that_was_not_measured_is_named(whole) -> None:

@@ -37,7 +37,7 @@ def test_the_fastest_that_keeps_its_guard(of) -> None:
     view = of(("a", 1.0, 2.0, "kept"), ("b", 4.0, 8.0, "kept"), ("c", 9.0, 16.0, "broken"))
     best = recommend(view)
     assert best is not None and best.kept and best.group.label == "b"
-    assert "fastest model that keeps its guard: 8.0 times as fast as big" in best.reason
+    assert "fastest model that keeps its guard: 8.00 times as fast as big" in best.reason
     assert "c, at 16.0 times, breaks its guard (9.0 %)" in best.reason
 
 
@@ -45,7 +45,7 @@ def test_without_a_guard_the_limit_decides(of) -> None:
     view = of(("a", LIMIT, 2.0, None), ("b", LIMIT + 0.1, 8.0, None))
     best = recommend(view)
     assert best is not None and best.group.label == "a"
-    assert "b, at 8.0 times, loses 3.1 %" in best.reason
+    assert "b, at 8.00 times, loses 3.1 %" in best.reason
 
 
 def test_where_none_is_allowed_the_least_bad_is_told_as_such(of) -> None:
@@ -64,7 +64,7 @@ def test_the_front_holds_what_no_other_beats(of) -> None:
 def test_without_speed_size_decides(of) -> None:
     best = recommend(of(("a", 1.0, 2.0, None), ("b", 2.0, 4.0, None), speed=False))
     assert best is not None and best.group.label == "b"
-    assert "smallest model" in best.reason and "4.0 times smaller than big" in best.reason
+    assert "smallest model" in best.reason and "4.00 times smaller than big" in best.reason
 
 
 def test_nothing_compressed_is_no_recommendation(synthetic) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from xmpress.benchmark.cost import Bill, Demand, Saving
+from pydantic import ValidationError
+
+from xmpress.benchmark.cost import Bill, Demand, RentedMachine, Saving
 from xmpress.errors import DataError
 from xmpress.evaluation.render import Entry, Grid
 from xmpress.study.charts import Bar, Bars, Series
@@ -19,11 +21,16 @@ from xmpress.study.view import View, shown
 KEY: Final = "cost"
 TITLE = "What does one deployment save?"
 READING = (
-    "Machines for the load at the latency limit, found by simulating the queue with the measured "
-    "service times. Single-task models are taken to be as large as the multi-task model. Savings "
-    "are on whole machines of the first type in the price table; in brackets where no machine is "
-    "idle. Machine hours alone: no people, no traffic, no training. Memory is the most that a "
-    "process with the model held as its speed was measured, times the models."
+    "Machines for the load at the latency limit, found by simulating the queue with the service "
+    "times measured here; a machine runs as many copies of a model as it has times the threads of "
+    "the measurement. Of several models each has machines of its own; one for a task answers every "
+    "text, one for a task and a language those of its language. They are taken to be as large and "
+    "as fast as the multi-task model. Savings are on the first machine of the price table, on "
+    "whole machines, and where the load is so large that none is idle. Machine hours alone: no "
+    "people, no traffic, no training. Where a single text takes much of the limit, a machine bears "
+    "far less than its throughput, and a little more time is many more machines. Memory is the "
+    "most that a process with the model held while it was measured, times the models: each in a "
+    "process of its own."
 )
 
 
@@ -34,6 +41,7 @@ class _Cost:
     bills: list[Bill]
     savings: list[Saving]
     notes: list[str]
+    prices: list[RentedMachine]
 
     @classmethod
     def of(cls, content: dict[str, Any]) -> _Cost:
@@ -45,12 +53,30 @@ class _Cost:
                 [Bill(**bill) for bill in content["bills"]],
                 [Saving(**saving) for saving in content["savings"]],
                 list(content["notes"]),
+                [RentedMachine.model_validate(machine) for machine in content["prices"]],
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValidationError) as error:
             raise DataError(
                 f"{RESULTS}: cost is not what `xmpress benchmark --cost` computes "
                 f"({type(error).__name__}: {error})"
             ) from error
+
+    @property
+    def machine(self) -> str:
+        """The one that savings are on."""
+        return shown(self.bills[0].machine, 40)
+
+    @property
+    def first(self) -> dict[str, Bill]:
+        """By candidate the bill on that machine."""
+        return {b.candidate: b for b in self.bills if b.machine == self.bills[0].machine}
+
+    @property
+    def load(self) -> str:
+        """What is asked for."""
+        rate = self.demand.rate
+        whole = f"{rate:,.0f}" if rate >= 100 else f"{rate:g}"
+        return f"{whole} texts/s, 99 % within {self.demand.p99:g} ms"
 
 
 def answer(view: View) -> Answer:
@@ -62,38 +88,53 @@ def answer(view: View) -> Answer:
     if not cost.bills:
         return unanswered(view, KEY, TITLE, "No candidate was billed.")
     demand = cost.demand
-    load = f"{demand.rate:g} texts/s, 99 % within {demand.p99:g} ms"
-    unjudged = view.missing(KEY)
+    unjudged = [*view.missing(KEY), *_too_slow(view, cost)]
     if demand.tasks == 1:
         unjudged.append("One deployment against one per task: there is one task.")
     if demand.languages == 1:
         unjudged.append("One deployment against one per language: there is one language.")
+    told = first_savings(view, cost.savings)
+    rest = [saving for saving in cost.savings if saving not in told]
     found = [
-        _savings(view, cost, load) if cost.savings else None,
+        _savings(view, f"Savings for {cost.load}", told, cost.notes),
         _memory(view, demand),
-        _bills(view, cost, load),
+        _bills(view, cost, first=True),
+        _savings(view, "Savings with the other models", rest, folded=True),
+        _bills(view, cost, first=False),
     ]
     tables = [table for table in found if table is not None]
     return Answer(
         KEY,
         TITLE,
-        _finding(view, cost, load),
-        _chart(view, cost, load),
+        _finding(view, cost),
+        _chart(view, cost),
         tuple(tables),
         tuple(dict.fromkeys(unjudged)),
         READING,
-        "; ".join(
-            f"{_percent(s)}: {in_words(view, s.what)}" for s in first_savings(view, cost.savings)
-        ),
+        _ours(view, cost),
     )
 
 
-def in_words(view: View, text: str) -> str:
-    """A sentence of the benchmark, with models' names for their ids."""
-    # Longest first, for an id may begin with another.
-    for model in sorted(view.results.models, key=lambda model: -len(model.id)):
-        text = text.replace(model.id, view.named(model.id))
-    return shown(text, 300)
+def _too_slow(view: View, cost: _Cost) -> list[str]:
+    """Whose limit no number of machines keeps; nothing is said of savings over it."""
+    slow = [view.named(name) for name, bill in cost.first.items() if bill.machines is None]
+    if not slow:
+        return []
+    verb = "does" if len(slow) == 1 else "do"
+    return [
+        f"{listed(slow)} {verb} not answer 99 % of texts within {cost.demand.p99:g} ms, however "
+        "many machines there are: no saving can be told."
+    ]
+
+
+def _ours(view: View, cost: _Cost) -> str:
+    """Beside the paper's figure: over full-size models, not over many deployments."""
+    found = first_savings(view, cost.savings)
+    over = [saving for saving in found if saving.what == " over ".join(_sides(saving))]
+    if not over:
+        return ""
+    told = "; ".join(f"over {view.in_words(_sides(s)[1])}, {_percent(s)}" for s in over)
+    return f"{view.named(_sides(over[0])[0])}: {told}; for {cost.load}"
 
 
 def first_savings(view: View, savings: Sequence[Saving]) -> list[Saving]:
@@ -101,54 +142,119 @@ def first_savings(view: View, savings: Sequence[Saving]) -> list[Saving]:
     best = recommend(view)
     names = [model.id for model in best.group.models] if best is not None else []
     names += [model.id for model in view.results.models]
+    names += [_sides(saving)[0] for saving in savings]
     for name in names:
-        found = [saving for saving in savings if saving.what.startswith(f"{name} ")]
+        found = [saving for saving in savings if _sides(saving)[0] == name]
         if found:
             return found
-    return list(savings)
+    return []
 
 
-def _finding(view: View, cost: _Cost, load: str) -> str:
+def _sides(saving: Saving) -> tuple[str, str]:
+    """Who saves, and what it is compared with."""
+    # "MODEL over MODEL", "MODEL for 5 tasks, over one such model per task".
+    one, _, other = saving.what.partition(" over ")
+    return one.partition(" for ")[0], other
+
+
+def _finding(view: View, cost: _Cost) -> str:
+    best = recommend(view)
+    names = [model.id for model in best.group.models] if best is not None else []
+    bills = {name: cost.first[name] for name in names if name in cost.first}
+    said = []
+    if best is not None and any(bill.machines is None for bill in bills.values()):
+        said.append(f"{best.group.label} is too slow for {cost.load}.")
     savings = first_savings(view, cost.savings)
-    if not savings:
-        return f"For {load}, no model answers within the limit on the first machine type."
-    told = (
-        f"{in_words(view, saving.what)}: {saving.machines[0]:,} instead of "
-        f"{_machines(saving.machines[1])}, {_percent(saving)}."
-        for saving in savings
-    )
-    return f"{' '.join(told)} All for {load}.{_memory_finding(view, cost.demand)}"
+    if savings:
+        name, count = _sides(savings[0])[0], savings[0].machines[0]
+        said.append(
+            f"{view.named(name)} takes {_machines(count)} for {cost.load}, on {cost.machine}."
+        )
+        said += [
+            f"{_other(view, saving)} takes {saving.machines[1]:,}: {_percent(saving)}."
+            for saving in savings
+        ]
+    else:
+        said.append(_alone(view, cost, bills or cost.first))
+    return f"{' '.join(said)}{_memory_finding(view, cost.demand)}"
+
+
+def _alone(view: View, cost: _Cost, bills: Mapping[str, Bill]) -> str:
+    """What is found where there is no other way to compare with."""
+    for name, bill in bills.items():
+        if bill.machines is not None and bill.per_month is not None:
+            return (
+                f"{view.named(name)} takes {_machines(bill.machines)} for {cost.load}, "
+                f"{number(bill.per_month, 0)} {shown(cost.currency, 8)} a month on {cost.machine}; "
+                "there is no other way to deploy that it could be compared with."
+            )
+    return f"For {cost.load}, no model answers within the limit on {cost.machine}."
+
+
+def _other(view: View, saving: Saving) -> str:
+    """What a saving is over, to begin a sentence with."""
+    text = view.in_words(_sides(saving)[1])
+    return f"One{text.removeprefix('one')}" if text.startswith("one such model") else text
 
 
 def _percent(saving: Saving) -> str:
-    if saving.machines[0] == saving.machines[1]:
-        return "nothing saved on whole machines"
-    if saving.percent < 0:
-        return f"{number(-saving.percent, 0)} % dearer"
-    return f"{number(saving.percent, 0)} % saved"
+    """On whole machines, and where none is idle if that is another figure."""
+    idle = _share(saving.percent_at_capacity)
+    same = saving.machines[0] == saving.machines[1]
+    whole = "nothing saved on whole machines" if same else _share(saving.percent)
+    if whole == idle or (same and idle == "nothing saved"):
+        return whole
+    return f"{whole} ({idle} where no machine is idle)"
 
 
-def _savings(view: View, cost: _Cost, load: str) -> Table:
+def _share(percent: float) -> str:
+    if number(percent, 0) == "0":
+        return "nothing saved"
+    return f"{percent_of(abs(percent))} {'saved' if percent > 0 else 'dearer'}"
+
+
+def percent_of(share: float) -> str:
+    """Per cent, and never all of it where something is left.
+
+    Example:
+        >>> percent_of(80.0), percent_of(99.82), percent_of(99.996)
+        ('80 %', '99.8 %', 'more than 99.9 %')
+    """
+    if 99.95 <= share < 100:
+        return "more than 99.9 %"
+    return f"{number(share, 1 if 99 < share < 100 else 0)} %"
+
+
+def _savings(
+    view: View,
+    title: str,
+    savings: Sequence[Saving],
+    notes: Sequence[str] = (),
+    *,
+    folded: bool = False,
+) -> Table | None:
     rows = tuple(
         (
-            in_words(view, saving.what),
+            view.in_words(saving.what),
             (
                 Entry(f"{saving.machines[0]:,}"),
                 Entry(f"{saving.machines[1]:,}"),
-                Entry(f"{number(saving.percent, 0)} %"),
-                Entry(f"{number(saving.percent_at_capacity, 0)} %"),
+                Entry(percent_of(saving.percent)),
+                Entry(percent_of(saving.percent_at_capacity)),
             ),
         )
-        for saving in cost.savings
+        for saving in savings
     )
+    if not rows:
+        return None
     grid = Grid(
-        f"Savings for {load}",
+        title,
         "what",
-        ("machines", "instead of", "saved", "saved where none is idle"),
+        ("machines", "instead of", "saved on whole machines", "saved where none is idle"),
         rows,
-        tuple(shown(note, 600) for note in cost.notes),
+        tuple(shown(note, 600) for note in notes),
     )
-    return Table(grid, ("speed",) * len(rows))
+    return Table(grid, ("speed",) * len(rows), folded)
 
 
 def _deployments(demand: Demand) -> dict[str, int]:
@@ -175,7 +281,12 @@ def _memory(view: View, demand: Demand) -> Table | None:
             anchors.append(anchor)
     if not rows:
         return None
-    grid = Grid("Memory of all models together", "model", tuple(ways), tuple(rows))
+    grid = Grid(
+        "Memory of all models together, each in a process of its own",
+        "model",
+        tuple(ways),
+        tuple(rows),
+    )
     return Table(grid, tuple(anchors))
 
 
@@ -191,48 +302,87 @@ def _memory_finding(view: View, demand: Demand) -> str:
     return f" Memory: {one} instead of {listed(instead)}."
 
 
-def _bills(view: View, cost: _Cost, load: str) -> Table:
+def _bills(view: View, cost: _Cost, *, first: bool) -> Table | None:
+    """What each model costs on the first machine, or on the others."""
     rows, anchors = [], []
     for bill in cost.bills:
-        group = view.group(bill.candidate)
-        rows.append((f"{view.named(bill.candidate)}, {shown(bill.machine)}", _bill(bill)))
-        anchors.append("speed" if group is None else group.anchor)
+        if (bill.machine == cost.bills[0].machine) == first:
+            name = view.named(bill.candidate)
+            rows.append((name if first else f"{name}, {shown(bill.machine, 40)}", _bill(bill)))
+            group = view.group(bill.candidate)
+            anchors.append("speed" if group is None else group.anchor)
+    if not rows:
+        return None
     currency = shown(cost.currency, 8)
+    columns = ("texts/s per machine", "machines", f"{currency} per million texts",
+               f"{currency} per month")  # fmt: skip
+    where = cost.machine if first else "other machines"
+    notes = [
+        "A million texts: on machines that are used to their capacity. A month: 730 hours of whole "
+        "machines.",
+        *_machine_notes(cost, first=first),
+        *(_baselines(view, cost) if first else ()),
+    ]
     grid = Grid(
-        f"What {load} costs",
-        "model and machine",
-        ("texts/s per machine", "machines", f"{currency} per million texts",
-         f"{currency} per month"),
+        f"What {cost.load} costs on {where}",
+        "model" if first else "model and machine",
+        columns,
         tuple(rows),
-    )  # fmt: skip
-    return Table(grid, tuple(anchors), folded=len(rows) > 16)
+        tuple(notes),
+    )
+    return Table(grid, tuple(anchors), folded=not first)
+
+
+def _baselines(view: View, cost: _Cost) -> list[str]:
+    """What is to be known of those that no quality was measured of."""
+    names = [view.named(name) for name in cost.first if view.group(name) is None]
+    if not names:
+        return []
+    verb = "was" if len(names) == 1 else "were"
+    return [
+        f"{listed(names)} {verb} timed only: how well a trained model of that size would answer, "
+        "which a saving may give up, is not known.",
+        *view.speed_notes,
+    ]
+
+
+def _machine_notes(cost: _Cost, *, first: bool) -> list[str]:
+    """Where prices come from, as far as the price table tells."""
+    return [
+        shown(
+            f"{machine.provider} {machine.name}: {machine.threads} threads, {machine.per_hour:g} "
+            f"{cost.currency} per hour ({machine.source}; {machine.date}).",
+            300,
+        )
+        for machine in cost.prices
+        if (machine.name == cost.bills[0].machine) == first
+    ]
 
 
 def _bill(bill: Bill) -> tuple[Entry, ...]:
     if bill.machines is None or bill.per_million is None or bill.per_month is None:
         return (Entry("cannot meet the limit"), Entry("–"), Entry("–"), Entry("–"))
+    few = bill.per_million < 10
     return (
-        Entry(number(bill.capacity, 0)),
+        Entry(number(bill.capacity, 0 if bill.capacity >= 100 else 1)),
         Entry(f"{bill.machines:,}"),
-        Entry(f"{bill.per_million:.3g}"),
+        Entry(f"{bill.per_million:.3g}" if few else number(bill.per_million)),
         Entry(number(bill.per_month, 0)),
     )
 
 
-def _chart(view: View, cost: _Cost, load: str) -> Bars | None:
-    bars = []
-    for saving in first_savings(view, cost.savings):
-        what = in_words(view, saving.what)
-        one, other = saving.machines
-        bars += [
-            Bar(what, one, _machines(one), f"{what}: {_machines(one)}", 0, "speed"),
-            Bar("", other, f"{_machines(other)}", f"instead of {_machines(other)}: "
-                f"{_percent(saving)}", 1, "speed"),
-        ]  # fmt: skip
-    if not bars:
+def _chart(view: View, cost: _Cost) -> Bars | None:
+    savings = first_savings(view, cost.savings)
+    if not savings:
         return None
+    name, one = view.named(_sides(savings[0])[0]), savings[0].machines[0]
+    bars = [Bar(name, one, _machines(one), f"{name}: {_machines(one)}", 0, "speed")]
+    for saving in savings:
+        other, count = _other(view, saving), saving.machines[1]
+        tip = f"{other}: {_machines(count)}; {_percent(saving)}"
+        bars.append(Bar(other, count, _machines(count), tip, 1, "speed"))
     return Bars(
-        f"Machines for {load}",
+        f"Machines for {cost.load}",
         tuple(bars),
         (Series("this deployment", 0), Series("what it is compared with", 1)),
     )

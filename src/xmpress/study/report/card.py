@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import yaml
 
 from xmpress.evaluation.render import Grid
-from xmpress.study.figures import bracket, entry, number, size
+from xmpress.study.figures import bracket, entry, number, size, times
 from xmpress.study.questions.base import cells_table, listed, runs, with_remarks
 from xmpress.study.recommend import Recommendation
 from xmpress.study.report.content import Content
@@ -109,7 +109,7 @@ def _speed(content: Content, group: Group) -> str:
         return " ".join([*parts, "Its speed was not measured."])
     facts = [f"{number(row.texts_per_second, 0)} texts/s ({row.policy})"]
     if row.speedup is not None and row.reference:
-        facts.append(f"{number(row.speedup)} times as fast as {content.view.named(row.reference)}")
+        facts.append(f"{times(row.speedup)} times as fast as {content.view.named(row.reference)}")
     if row.p50_ms is not None:
         facts.append(f"{number(row.p50_ms)} ms for a single text (median)")
     if row.memory_bytes is not None:

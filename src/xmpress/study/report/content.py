@@ -8,10 +8,10 @@ from functools import cached_property
 
 from xmpress.benchmark.cost import Saving
 from xmpress.evaluation.render import MEAN, Entry, Grid
-from xmpress.study.figures import bracket, entry, number, size
+from xmpress.study.figures import bracket, entry, number, size, times
 from xmpress.study.questions import Answer, Table, answers
 from xmpress.study.questions.base import cells_table, with_remarks
-from xmpress.study.questions.cost import first_savings, in_words
+from xmpress.study.questions.cost import first_savings, percent_of
 from xmpress.study.recommend import Recommendation, by_speed, recommend
 from xmpress.study.results import PaperFigure, StudyResults
 from xmpress.study.view import Group, View, shown
@@ -106,7 +106,7 @@ class Content:
             found.append(Key(best.group.label, name, "compression"))
             word = "as fast as" if by_speed(self.view) else "smaller than"
             word = f"{word} {best.candidate.over}"
-            found.append(Key(f"{number(best.candidate.gain)}x", word, "compression"))
+            found.append(Key(f"{times(best.candidate.gain)}x", word, "compression"))
             loss = best.candidate.loss
             found.append(
                 Key(
@@ -120,10 +120,10 @@ class Content:
         savings = [Saving(**saving) for saving in (self.results.cost or {}).get("savings", ())]
         for saving in first_savings(self.view, savings)[:1]:
             if saving.percent > 0:
-                what = in_words(self.view, saving.what)
+                what = self.view.in_words(saving.what)
                 if best is not None:
                     what = what.removeprefix(best.group.label).strip()
-                found.append(Key(f"{number(saving.percent, 0)} %", f"saved {what}", "cost"))
+                found.append(Key(percent_of(saving.percent), f"saved {what}", "cost"))
         return found
 
     @cached_property
@@ -224,8 +224,8 @@ class Content:
         if speed is not None:
             facts += [
                 ("speed measured on", machine_text(speed.machine)),
-                ("speed measured with", f"{speed.texts:,} texts, {speed.threads} threads"
-                 + (f", {speed.workload}" if speed.workload else "")),
+                ("speed measured with", f"{speed.workload or f'{speed.texts:,} texts'}, "
+                 f"{speed.threads} threads" + (f", {speed.rounds} rounds" if speed.rounds else "")),
             ]  # fmt: skip
         return [(name, shown(value, 400)) for name, value in facts]
 

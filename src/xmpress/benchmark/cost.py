@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
@@ -200,35 +200,59 @@ def cost(served: Sequence[Served], demand: Demand, prices: PriceTable, threads: 
     ]
     first = prices.machines[0]
     student = next((one for one in served if one.group == "model"), served[0])
-    capacity = per_machine(copies[student.name], first, threads)
-    savings = _consolidation(student.name, capacity, demand)
-    for one in served:
-        if one.group == "baseline":
-            other = per_machine(copies[one.name], first, threads)
-            if other and capacity:
-                savings.append(
-                    _saving(
-                        f"{student.name} over {one.name}",
-                        (needed(demand.rate, capacity), needed(demand.rate, other)),
-                        (1 / capacity, 1 / other),
-                    )
-                )
+    others = [one.name for one in served if one.group == "baseline"]
+    whole = {name: per_machine(rate, first, threads) for name, rate in copies.items()}
+    small = [machine.name for machine in prices.machines if machine.threads < threads]
     return CostReport(
         demand=demand,
         currency=prices.currency,
         table=prices.machines,
         bills=bills,
-        savings=savings,
+        savings=savings_of(student.name, others, whole, demand),
         notes=[
             "Prices are those of the table; the one that comes with the package holds examples.",
             f"A thread of a rented machine counts as one of the {threads} threads measured here, "
             "times its speed in the table.",
+            *(
+                [
+                    f"A text takes longer than here on what has fewer than {threads} threads "
+                    f"({', '.join(small)}), so the limit may not be kept there: measure with as "
+                    "many threads as the machine has."
+                ]
+                if small
+                else []
+            ),
             f"Savings are on {first.provider} {first.name}: on whole machines, and, the second "
             "figure, on machines without idle time.",
             PAPER,
             NOT_COMPARABLE,
         ],
     )
+
+
+def savings_of(
+    student: str, others: Sequence[str], whole: Mapping[str, float], demand: Demand
+) -> list[Saving]:
+    """What a model saves by doing all tasks and languages, and over other models.
+
+    Args:
+        student: its name.
+        others: names of models to compare it with.
+        whole: by name the texts per second of a machine; nothing is told of those that bear none.
+        demand: the load.
+    """
+    capacity = whole[student]
+    if not capacity:
+        return []
+    return _consolidation(student, capacity, demand) + [
+        _saving(
+            f"{student} over {name}",
+            (needed(demand.rate, capacity), needed(demand.rate, whole[name])),
+            (1 / capacity, 1 / whole[name]),
+        )
+        for name in others
+        if whole[name]
+    ]
 
 
 def per_machine(capacity: float, machine: RentedMachine, threads: int) -> float:
@@ -268,8 +292,6 @@ def _consolidation(name: str, capacity: float, demand: Demand) -> list[Saving]:
     The single-task models are taken to be as large and as fast as this one: its heads are nothing
     beside its encoder.
     """
-    if not capacity:
-        return []
     one = needed(demand.rate, capacity)
     tasks, languages = demand.tasks, demand.languages
     savings = []

@@ -9,7 +9,7 @@ from typing import Any
 
 from xmpress.evaluation.render import MEAN, Entry, Grid
 from xmpress.settings import read_yaml
-from xmpress.study.figures import Figure, number, size, spread
+from xmpress.study.figures import Figure, number, size, spread, threads_text
 from xmpress.study.report.markdown import code, plain
 from xmpress.study.results import StudyResults
 from xmpress.study.view import Group, View, shown
@@ -226,10 +226,15 @@ def _names(directories: tuple[Path, Path], views: list[View]) -> tuple[str, str]
 
 def _facts(results: StudyResults) -> dict[str, str]:
     """What differs beside the settings."""
+    speed, measured = results.speed, ABSENT
+    if speed is not None:
+        cpu = speed.machine.get("cpu", "unknown")
+        measured = f"{cpu}, {threads_text(speed.threads)}, {speed.texts:,} texts"
     return {
         "(data fingerprint)": results.data.fingerprint[:16],
         "(xmpress)": results.version,
         "(machine)": str(results.machine.get("cpu", "unknown")),
+        "(speed measured on)": measured,
         "(complete)": "yes" if results.complete else "no",
     }
 

@@ -294,3 +294,13 @@ def size(count: float) -> str:
             return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} GB"
+
+
+def threads_text(count: int) -> str:
+    """Threads for people.
+
+    Example:
+        >>> threads_text(1), threads_text(4)
+        ('1 thread', '4 threads')
+    """
+    return f"{count} thread{'s' if count != 1 else ''}"

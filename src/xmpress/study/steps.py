@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from xmpress.benchmark import Settings, benchmark, texts_of
-from xmpress.benchmark.cost import CostReport, Demand, PriceTable, Saving, Served, cost
+from xmpress.benchmark.cost import CostReport, Demand, PriceTable, Saving, Served, cost, savings_of
 from xmpress.benchmark.load import ServiceTimes
 from xmpress.benchmark.report import Measured, Report
 from xmpress.compression import Artefact, Recipe, compress
@@ -268,21 +268,22 @@ class Workshop:
             raise UsageError(f"step {speed} has measured nothing")
         measured = json.loads((directory / SERVICE).read_text(encoding="utf-8"))
         threads = json.loads((directory / SPEED).read_text(encoding="utf-8"))["threads"]
-        served = {
-            name: Served(name, _service(found["samples"]), found["group"])
+        served = [
+            Served(name, _service(found["samples"]), found["group"])
             for name, found in measured.items()
-        }
+        ]
         languages = max(1, len(self.rows.tested_languages))
         demand = Demand(settings.rate, settings.p99, len(tasks), languages)
         prices = PriceTable.load(settings.prices)
-        report = cost(list(served.values()), demand, prices, threads)
+        report = cost(served, demand, prices, threads)
         savings: list[Saving] = []
-        others = [one for one in served.values() if one.group == "baseline"]
-        for name in compressed:
-            if name in served:
-                teacher = served.get(compressed[name])
-                against = [replace(teacher, group="baseline")] if teacher else []
-                savings += cost([served[name], *against, *others], demand, prices, threads).savings
+        # Bills come by machine; the first is what savings are on.
+        whole = {bill.candidate: bill.capacity for bill in report.bills[: len(served)]}
+        baselines = [one.name for one in served if one.group == "baseline"]
+        for name, teacher in compressed.items():
+            if name in whole:
+                others = [teacher, *baselines] if teacher in whole else baselines
+                savings += savings_of(name, others, whole, demand)
         found: CostReport = replace(report, savings=savings) if savings else report
         _write(work.directory / COST, found.to_dict())
         return {"bills": len(found.bills)}

@@ -75,6 +75,13 @@ def test_savings(prices):
     assert any("not comparable" in note for note in report.notes)
 
 
+def test_a_machine_with_fewer_threads_than_were_measured_is_named(prices):
+    demand = Demand(rate=100, p99=1000, tasks=1, languages=1)
+    said = [" ".join(cost([FAST], demand, prices, threads=n).notes) for n in (4, 8)]
+    assert "fewer than" not in said[0]
+    assert "fewer than 8 threads (four)" in said[1]
+
+
 def test_a_limit_nobody_can_meet(prices):
     demand = Demand(rate=10, p99=10, tasks=1, languages=1)
     report = cost([FAST, SLOW], demand, prices, threads=2)

@@ -79,6 +79,14 @@ def test_other_data_is_said_first(pair, whole, tmp_path: Path) -> None:
     assert found.settings["fit.rate"] == ("1e-5", "(not set)")
 
 
+def test_speeds_of_other_machines_are_told_apart(pair, whole, tmp_path: Path) -> None:
+    speed = whole.speed.model_copy(update={"machine": {"cpu": "Another CPU"}, "threads": 1})
+    whole.model_copy(update={"speed": speed}).write(tmp_path)
+    assert compare(pair[0], tmp_path).settings["(speed measured on)"] == (
+        "Example CPU 9000, 4 threads, 2,000 texts", "Another CPU, 1 thread, 2,000 texts"
+    )  # fmt: skip
+
+
 def test_nothing_in_common(pair, synthetic, tmp_path: Path) -> None:
     synthetic.small().write(tmp_path)
     found = compare(pair[0], tmp_path)

@@ -388,6 +388,8 @@ def test_a_load_without_another_way_to_deploy_still_has_its_price(synthetic) -> 
         "there is no other way to deploy that it could be compared with."
     )
     assert told.ours == ""
+    # What is to be known of prices stands below them where no table of savings is there.
+    assert "It is machine hours alone." in told.tables[0].grid.notes
     cost["bills"] = [bill("tiny-int8/seed1", None)]
     told = by_key(synthetic.small(cost=cost))["cost"]
     assert told.finding.endswith("no model answers within the limit on c8.")

@@ -183,6 +183,26 @@ def test_costs_of_each_compressed_model_over_its_reference(
     assert any("per task and language" in what for what in savings)
 
 
+def test_savings_are_over_the_own_reference_and_each_baseline(
+    shop: Workshop, work: Working, fake: Any, tmp_path: Path
+) -> None:
+    measure(shop, work, baselines=["xlm-roberta-base"])
+    told = Working(tmp_path / "cost")
+    told.directory.mkdir()
+    shop.cost(Cost(rate=20_000, p99=1000), TASKS, "speed", {"e/half": "e/multi"}, told)
+    found = json.loads((told.directory / steps.COST).read_text(encoding="utf-8"))
+    whole = {bill["candidate"]: bill["machines"] for bill in found["bills"][:3]}
+    machines = {one["what"].partition(" over ")[2]: one["machines"] for one in found["savings"]}
+    assert list(machines) == [
+        "one such model per task",
+        "one such model per task and language (rate spread evenly)",
+        "e/multi",
+        "xlm-roberta-base, torch fp32",
+    ]
+    for other in ("e/multi", "xlm-roberta-base, torch fp32"):
+        assert machines[other] == [whole["e/half"], whole[other]]
+
+
 def test_there_is_no_gpu_here_unless_there_is(
     shop: Workshop, work: Working, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from xmpress.evaluation.render import Entry, Grid
 from xmpress.study.charts import Front, Point, Series
-from xmpress.study.figures import bracket, entry, number, size, times
+from xmpress.study.figures import bracket, entry, number, size, threads_text, times
 from xmpress.study.questions.base import (
     Answer,
     Table,
@@ -103,7 +103,7 @@ def _table(view: View, compressed: list[Group], best: Recommendation | None) -> 
     speed = view.results.speed
     if speed and speed.rows:
         notes.append(
-            f"Speed: {speed.texts:,} texts, {_threads(speed.threads)}, texts handed over "
+            f"Speed: {speed.texts:,} texts, {threads_text(speed.threads)}, texts handed over "
             f"{shown(view.policy or '?')}. p50: of single texts."
         )
         measured = [one for group in shown_groups if (one := view.speed(group)) is not None]
@@ -191,10 +191,6 @@ def _calls(view: View) -> str:
     counts = [row.calls for row in speed.rows if row.calls is not None] if speed else []
     calls = f", of {min(counts):,} calls or more" if counts else ""
     return f"p50 and p99: half, and 99 %, of single texts take at most so many milliseconds{calls}."
-
-
-def _threads(count: int) -> str:
-    return f"{count} thread{'s' if count != 1 else ''}"
 
 
 def _row(view: View, group: Group, best: Recommendation | None) -> tuple[str, tuple[Entry, ...]]:

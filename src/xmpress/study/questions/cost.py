@@ -98,7 +98,7 @@ def answer(view: View) -> Answer:
     found = [
         _savings(view, f"Savings for {cost.load}", told, cost.notes),
         _memory(view, demand),
-        _bills(view, cost, first=True),
+        _bills(view, cost, first=True, notes=() if told else cost.notes),
         _savings(view, "Savings with the other models", rest, folded=True),
         _bills(view, cost, first=False),
     ]
@@ -302,7 +302,7 @@ def _memory_finding(view: View, demand: Demand) -> str:
     return f" Memory: {one} instead of {listed(instead)}."
 
 
-def _bills(view: View, cost: _Cost, *, first: bool) -> Table | None:
+def _bills(view: View, cost: _Cost, *, first: bool, notes: Sequence[str] = ()) -> Table | None:
     """What each model costs on the first machine, or on the others."""
     rows, anchors = [], []
     for bill in cost.bills:
@@ -317,18 +317,19 @@ def _bills(view: View, cost: _Cost, *, first: bool) -> Table | None:
     columns = ("texts/s per machine", "machines", f"{currency} per million texts",
                f"{currency} per month")  # fmt: skip
     where = cost.machine if first else "other machines"
-    notes = [
+    about = [
         "A million texts: on machines that are used to their capacity. A month: 730 hours of whole "
         "machines.",
         *_machine_notes(cost, first=first),
         *(_baselines(view, cost) if first else ()),
+        *(shown(note, 600) for note in notes),
     ]
     grid = Grid(
         f"What {cost.load} costs on {where}",
         "model" if first else "model and machine",
         columns,
         tuple(rows),
-        tuple(notes),
+        tuple(about),
     )
     return Table(grid, tuple(anchors), folded=not first)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import yaml
 
 from xmpress.evaluation.render import Grid
-from xmpress.study.figures import bracket, entry, number, size, times
+from xmpress.study.figures import bracket, entry, number, size, threads_text, times
 from xmpress.study.questions.base import cells_table, listed, runs, with_remarks
 from xmpress.study.recommend import Recommendation
 from xmpress.study.report.content import Content
@@ -115,7 +115,7 @@ def _speed(content: Content, group: Group) -> str:
     if row.memory_bytes is not None:
         facts.append(f"{size(row.memory_bytes)} of memory at most")
     machine = dict(content.circumstances)["speed measured on"]
-    said = f"{', '.join(facts)}; {speed.threads} threads, {machine}."
+    said = f"{', '.join(facts)}; {threads_text(speed.threads)}, {machine}."
     return plain(" ".join([*parts, said]))
 
 

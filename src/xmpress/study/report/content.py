@@ -8,7 +8,7 @@ from functools import cached_property
 
 from xmpress.benchmark.cost import Saving
 from xmpress.evaluation.render import MEAN, Entry, Grid
-from xmpress.study.figures import bracket, entry, number, size, times
+from xmpress.study.figures import bracket, entry, number, size, threads_text, times
 from xmpress.study.questions import Answer, Table, answers
 from xmpress.study.questions.base import cells_table, with_remarks
 from xmpress.study.questions.cost import first_savings, percent_of
@@ -225,7 +225,8 @@ class Content:
             facts += [
                 ("speed measured on", machine_text(speed.machine)),
                 ("speed measured with", f"{speed.workload or f'{speed.texts:,} texts'}, "
-                 f"{speed.threads} threads" + (f", {speed.rounds} rounds" if speed.rounds else "")),
+                 + threads_text(speed.threads)
+                 + (f", {speed.rounds} rounds" if speed.rounds else "")),
             ]  # fmt: skip
         return [(name, shown(value, 400)) for name, value in facts]
 

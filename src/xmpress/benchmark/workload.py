@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from xmpress.data import find_files, load_dataset, read_chunks
+from xmpress.data import choose_tasks, find_files, load_dataset, read_chunks
 from xmpress.data.readers import column
 from xmpress.errors import DataError, UsageError
-from xmpress.tasks import TaskSet
 
 Count = Callable[[Sequence[str]], NDArray[np.int64]]
 """Tokens of texts, special tokens included."""
@@ -134,7 +133,7 @@ def texts_of_lengths(lengths: Lengths, count: Count, *, rows: int, seed: int = 0
 
 def _read(source: str, text: str) -> list[str]:
     if source == "sample" or source.startswith("hf:") or Path(source).suffix in {".yaml", ".yml"}:
-        return load_dataset(source, TaskSet.load("experience")).texts
+        return load_dataset(source, choose_tasks(source)).texts
     texts: list[str] = []
     for path in find_files([source]):
         for chunk in read_chunks(path):

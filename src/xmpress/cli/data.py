@@ -26,14 +26,22 @@ Source = Annotated[
         show_default=False,
     ),
 ]
-TaskSetOption = Annotated[str, typer.Option("--tasks", help="A task file, or a packaged task set.")]
+TaskSetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--tasks",
+        help="A task file, or a packaged task set; if left out, those of the data config, "
+        "else experience.",
+        show_default=False,
+    ),
+]
 TextColumn = Annotated[str, typer.Option("--text", metavar="COL", help="Column of the text.")]
 LangColumn = Annotated[str, typer.Option("--lang", metavar="COL", help="Column of the language.")]
 
 
 def check(
     source: Source,
-    tasks: TaskSetOption = "experience",
+    tasks: TaskSetOption = None,
     text: TextColumn = "text",
     lang: LangColumn = "lang",
     near: Annotated[
@@ -59,9 +67,8 @@ def check(
     """
     from xmpress.cli.datasets import load
     from xmpress.data.checks import check as run
-    from xmpress.tasks import TaskSet
 
-    dataset = load(source, TaskSet.load(tasks), encoding=encoding, text=text, lang=lang)
+    dataset = load(source, tasks, encoding=encoding, text=text, lang=lang)
     report = run(dataset, near=near)
     if json:
         emit_json(report.to_dict())
@@ -74,7 +81,7 @@ def check(
 
 def stats(
     source: Source,
-    tasks: TaskSetOption = "experience",
+    tasks: TaskSetOption = None,
     text: TextColumn = "text",
     lang: LangColumn = "lang",
     encoding: Encoding = "utf-8",
@@ -87,9 +94,8 @@ def stats(
     """
     from xmpress.cli.datasets import load
     from xmpress.data.stats import summarise
-    from xmpress.tasks import TaskSet
 
-    summary = summarise(load(source, TaskSet.load(tasks), encoding=encoding, text=text, lang=lang))
+    summary = summarise(load(source, tasks, encoding=encoding, text=text, lang=lang))
     if json:
         emit_json(summary)
     else:

@@ -9,16 +9,18 @@ if TYPE_CHECKING:
     from xmpress.tasks import TaskSet
 
 
-def load(source: str, tasks: TaskSet, *, encoding: str = "utf-8", **columns: str) -> Dataset:
+def load(
+    source: str, tasks: str | TaskSet | None, *, encoding: str = "utf-8", **columns: str
+) -> Dataset:
     """Load a data set.
 
     Args:
         source: what ``load_dataset`` takes.
-        tasks: the tasks to read labels of.
+        tasks: the tasks to read labels of; those that the data names itself if ``None``.
         encoding: of text files.
         **columns: role (text, lang, context) to the column's name.
     """
-    from xmpress.data import Columns, load_dataset
+    from xmpress.data import Columns, choose_tasks, load_dataset
     from xmpress.errors import UsageError
 
     # Only what differs from the usual is named: a column named on purpose must be there.
@@ -28,7 +30,7 @@ def load(source: str, tasks: TaskSet, *, encoding: str = "utf-8", **columns: str
         raise UsageError(f"{source} is a data config and names its columns itself; drop {flags}")
     return load_dataset(
         source,
-        tasks,
+        choose_tasks(source, tasks),
         columns=Columns.model_validate(named) if named else None,
         encoding=encoding,
     )

@@ -28,7 +28,11 @@ def train(
     ] = None,
     tasks: Annotated[
         str | None,
-        typer.Option(help="A task file, or a packaged task set (experience).", show_default=False),
+        typer.Option(
+            help="A task file, or a packaged task set; if left out, those of the data config, "
+            "else experience.",
+            show_default=False,
+        ),
     ] = None,
     encoder: Annotated[
         str | None,

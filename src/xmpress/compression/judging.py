@@ -11,7 +11,7 @@ import numpy as np
 from xmpress.compression.outputs import cached_logits, tasks_of
 from xmpress.compression.passes import Artefact
 from xmpress.compression.recipe import Recipe
-from xmpress.data import Dataset, load_dataset
+from xmpress.data import Dataset, choose_tasks, load_dataset
 from xmpress.errors import DataError, RecipeError
 from xmpress.evaluation import Comparison, compare
 from xmpress.tasks import TaskSet
@@ -31,13 +31,16 @@ class RecipeData:
 
         Raises:
             RecipeError: if the recipe names no data.
+            ConfigError: if the model's tasks contradict those of the data config.
         """
         if self._recipe.data is None:
             raise RecipeError(
                 f"recipe '{self._recipe.name}' needs data: name it in the recipe (data: ...), "
                 "or with --set data=..."
             )
-        return load_dataset(self._recipe.data, tasks_of(self._teacher)[0])
+        return load_dataset(
+            self._recipe.data, choose_tasks(self._recipe.data, tasks_of(self._teacher)[0])
+        )
 
     @cached_property
     def held_out(self) -> Dataset:

@@ -6,7 +6,7 @@ Torch-free. Arrow (arro3) underneath; a `Dataset` holds texts with their labels 
 from xmpress.data.checks import DataReport, Leak, check, find_duplicates, find_leakage
 from xmpress.data.config import Columns, DataConfig
 from xmpress.data.dataset import SPLITS, UNDETERMINED, Dataset
-from xmpress.data.loading import load_dataset
+from xmpress.data.loading import choose_tasks, load_dataset, tasks_named_by
 from xmpress.data.readers import Chunk, find_files, read_chunks, read_table
 from xmpress.data.splits import assign_splits
 from xmpress.data.writers import TableWriter
@@ -23,10 +23,12 @@ __all__ = [
     "TableWriter",
     "assign_splits",
     "check",
+    "choose_tasks",
     "find_duplicates",
     "find_files",
     "find_leakage",
     "load_dataset",
     "read_chunks",
     "read_table",
+    "tasks_named_by",
 ]

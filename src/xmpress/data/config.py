@@ -27,7 +27,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from xmpress.errors import ConfigError, Problem
 from xmpress.settings import merge, read_yaml
-from xmpress.tasks import COARSE_SEPARATOR, TaskSet
+from xmpress.tasks import COARSE_SEPARATOR, Task, TaskKind, TaskSet
 from xmpress.validation import nearest, problems_of
 
 DOUBT = "~"
@@ -146,7 +146,8 @@ class DataConfig(_Settings):
     """A data config; read one with `DataConfig.load`."""
 
     tasks: str | None = None
-    """The task set the maps were written for: a packaged one or a file."""
+    """The task set that the maps are written for, a packaged one or a file: what is read where no
+    tasks are asked for."""
     extends: str | None = None
     """Another data config (relative to this one) that this one overrides key by key."""
     root: str = "."
@@ -194,6 +195,34 @@ class DataConfig(_Settings):
             if name not in self.exclude and (self.include is None or name in self.include)
         ]
 
+    def require_agreement(self, tasks: TaskSet, *, where: str) -> None:
+        """Refuse tasks that the maps are not written for.
+
+        Raises:
+            ConfigError: if none of the tasks is one of the config's own, or a task of the same name
+                has another kind or other labels.
+        """
+        if self.tasks is None:
+            return
+        own = TaskSet.load(self.tasks)
+        remedy = "ask for these, or correct 'tasks' in the data config"
+        shared = [task for task in tasks if task.name in own]
+        if not shared:
+            raise ConfigError(
+                f"{where} has labels of {', '.join(own.names)} (tasks: {self.tasks}), but the "
+                f"tasks asked for are {', '.join(tasks.names)}; {remedy}"
+            )
+        problems = [
+            Problem(task.name, f"is {_meaning(task)} here, but {_meaning(own[task.name])} there")
+            for task in shared
+            if _meaning(task) != _meaning(own[task.name])
+        ]
+        if problems:
+            raise ConfigError(
+                f"the tasks asked for contradict those of {where} (tasks: {self.tasks}); {remedy}",
+                problems,
+            )
+
     def _problems(self) -> list[Problem]:
         problems = [
             Problem(key, f"there is no source '{name}'{_suggestion(name, self.sources)}")
@@ -215,6 +244,12 @@ class DataConfig(_Settings):
             for name, settings in self.sources.items():
                 problems += _label_problems(f"sources.{name}", settings, tasks)
         return problems
+
+
+def _meaning(task: Task) -> str:
+    """What labels of a task say; their order counts where it means something."""
+    ordered = task.labels if task.kind is TaskKind.ORDINAL else sorted(task.labels)
+    return f"{task.kind.value} ({', '.join(ordered)})"
 
 
 def _label_problems(

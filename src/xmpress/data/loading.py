@@ -17,7 +17,37 @@ from xmpress.data.text import fold, text_hash
 from xmpress.errors import DataError, MissingExtraError, Problem
 from xmpress.tasks import TaskSet
 
+BUILT_IN = "experience"
+"""The task set of data that names none."""
 _ROWS = 50_000  # per chunk
+
+
+def tasks_named_by(source: str | Path) -> str:
+    """The task set that data is labelled for: a data config's own, else `BUILT_IN`.
+
+    Raises:
+        ConfigError: if the data config is invalid.
+    """
+    own = DataConfig.load(source).tasks if _is_config(source) else None
+    return own or BUILT_IN
+
+
+def choose_tasks(source: str | Path, asked: str | TaskSet | None = None) -> TaskSet:
+    """The tasks to read labels of: those asked for, else those that the data names itself.
+
+    Args:
+        source: as `load_dataset` takes it.
+        asked: a task file, a packaged task set, or the tasks themselves.
+
+    Raises:
+        ConfigError: if the data config's own tasks contradict those asked for, or it is invalid.
+    """
+    if asked is None:
+        return TaskSet.load(tasks_named_by(source))
+    tasks = asked if isinstance(asked, TaskSet) else TaskSet.load(asked)
+    if _is_config(source):
+        DataConfig.load(source).require_agreement(tasks, where=str(source))
+    return tasks
 
 
 def load_dataset(
@@ -33,7 +63,7 @@ def load_dataset(
     Args:
         source: a file, folder or glob; a data config (``.yaml``); ``sample``, the sample that comes
             with the package; or ``hf:owner/name``, a data set of the Hugging Face hub.
-        tasks: the tasks to read labels of.
+        tasks: the tasks to read labels of; `choose_tasks` gives those that the data names itself.
         columns: what the columns are called (not for a data config, which says so itself).
         split: only the rows of this split.
         encoding: of text files (not for a data config).
@@ -52,7 +82,7 @@ def load_dataset(
         (['en', 'fr'], [True, False])
     """
     name = str(source)
-    if Path(name).suffix.lower() in {".yaml", ".yml"}:
+    if _is_config(name):
         dataset = _load_config(DataConfig.load(name), tasks)
     else:
         settings = SourceSettings(columns=columns or Columns(), encoding=encoding)
@@ -64,6 +94,10 @@ def load_dataset(
         held = sorted({s or "none" for s in dataset.splits})
         raise DataError(f"{source} holds no rows of split '{split}'; it has {', '.join(held)}")
     return part
+
+
+def _is_config(source: str | Path) -> bool:
+    return Path(source).suffix.lower() in {".yaml", ".yml"}
 
 
 def _chunks(name: str, encoding: str) -> Iterator[Chunk]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from xmpress.data import Columns
+from xmpress.data import Columns, tasks_named_by
 from xmpress.data.splits import ValidationSettings
 from xmpress.errors import ConfigError
 from xmpress.settings import merge, override, read_yaml
@@ -24,8 +24,9 @@ class TrainConfig(BaseModel):
 
     data: str
     """A file, a folder, a data config (.yaml), or ``sample``."""
-    tasks: str | list[Task] = "experience"
-    """A packaged task set, a task file, or the tasks themselves."""
+    tasks: str | list[Task] | None = None
+    """A packaged task set, a task file, or the tasks themselves; if left out, those of the
+    data config, else ``experience``."""
     only_tasks: list[str] | None = None
     """Train only these of the tasks; one gives a single-task model."""
     only_languages: list[str] | None = None
@@ -74,11 +75,14 @@ class TrainConfig(BaseModel):
             where = "the training settings" if path is None else f"training config {path}"
             raise ConfigError(f"{where} cannot be used", problems_of(error, cls)) from error
 
+    def with_tasks(self) -> Self:
+        """The same with the tasks named, where the data says which they are."""
+        if self.tasks is not None:
+            return self
+        return self.model_copy(update={"tasks": tasks_named_by(self.data)})
+
     def task_set(self) -> TaskSet:
         """The tasks to train."""
-        tasks = (
-            TaskSet.load(self.tasks)
-            if isinstance(self.tasks, str)
-            else TaskSet(tasks=tuple(self.tasks))
-        )
+        named = self.with_tasks().tasks
+        tasks = TaskSet(tasks=tuple(named)) if isinstance(named, list) else TaskSet.load(str(named))
         return tasks if self.only_tasks is None else tasks.select(self.only_tasks)

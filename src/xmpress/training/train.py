@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from accelerate import PartialState
 
-from xmpress.data import Dataset, assign_splits, load_dataset
+from xmpress.data import Dataset, assign_splits, choose_tasks, load_dataset
 from xmpress.data.splits import ValidationSettings
 from xmpress.errors import TrainingError, UsageError
 from xmpress.evaluation import Scorecard, calibrate, score
@@ -73,6 +73,7 @@ def train(
     Raises:
         UsageError: if ``out`` exists, or there are checkpoints and neither flag is given.
         TrainingError: if there is nothing to train on, or the loss diverges.
+        ConfigError: if the tasks contradict those of the data config.
         KeyboardInterrupt: once a checkpoint is written.
     """
     out = Path(out)
@@ -80,7 +81,8 @@ def train(
     processes = PartialState()
     if processes.is_main_process:
         check_place(out, checkpoints, resume=resume, overwrite=overwrite)
-    tasks = config.task_set()
+    config = config.with_tasks()
+    tasks = choose_tasks(config.data, config.task_set())
     dataset = _of_languages(
         load_dataset(config.data, tasks, columns=config.columns), config.only_languages
     )

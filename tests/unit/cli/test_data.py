@@ -88,3 +88,15 @@ def test_other_tasks_and_columns(run, write_csv, tmp_path):
 def test_a_data_config_names_its_columns_itself(fails, tmp_path):
     message = fails("data", "stats", tmp_path / "data.yaml", "--text", "comment", code=2).err
     assert "drop --text" in message
+
+
+def test_a_data_config_may_name_its_tasks(run, fails, write_csv, tmp_path):
+    tasks = tmp_path / "hotel.yaml"
+    tasks.write_text("tasks: [{name: stay, kind: single_label, labels: [short, long]}]")
+    write_csv("guests.csv", "text,stay", ["Gut", "short"], ["Bien", "long"])
+    source = tmp_path / "data.yaml"
+    source.write_text(f"tasks: {tasks}\nroot: {tmp_path}\nsources: {{a: {{path: guests.csv}}}}")
+    assert run("data", "check", source, "--json").json["unlabelled_rows"] == 0
+    assert list(run("data", "stats", source, "--json").json["tasks"]) == ["stay"]
+    message = fails("data", "check", source, "--tasks", "experience").err
+    assert "has labels of stay" in message

@@ -72,3 +72,11 @@ def test_a_data_set_without_labels(run, feedback, tiny_bundle):
     assert outcome.code == 1
     assert "no row is labelled" in outcome.err
     assert outcome.out == ""
+
+
+def test_a_data_config_of_other_tasks_is_refused(fails, labelled, tiny_bundle, tmp_path):
+    tasks, data = tmp_path / "tasks.yaml", tmp_path / "data.yaml"
+    tasks.write_text("tasks: [{name: sentiment, kind: ordinal, labels: [bad, good]}]")
+    data.write_text(f"tasks: {tasks}\nroot: /\nsources: {{a: {{path: {labelled}}}}}")
+    message = fails("evaluate", tiny_bundle, "--data", data).err
+    assert "sentiment: is ordinal (very_negative" in message

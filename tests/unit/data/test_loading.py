@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from xmpress.data import Columns, load_dataset
-from xmpress.errors import DataError, MissingExtraError
+from xmpress.data import Columns, choose_tasks, load_dataset, tasks_named_by
+from xmpress.errors import ConfigError, DataError, MissingExtraError
 from xmpress.tasks import TaskSet
 
 TASKS = TaskSet.load("experience")
@@ -251,3 +251,43 @@ def test_the_hub_needs_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(MissingExtraError, match=r"xmpress\[hub\]"):
         load_dataset("hf:owner/name", TASKS)
+
+
+@pytest.fixture
+def hotel(tmp_path: Path) -> Path:
+    """A data config with tasks of its own."""
+    tasks = write(
+        tmp_path / "hotel.yaml",
+        "tasks:\n"
+        "  - {name: stay, kind: single_label, labels: [short, long]}\n"
+        "  - {name: sentiment, kind: ordinal, labels: [bad, good]}\n",
+    )
+    write(tmp_path / "guests.csv", "text,stay,sentiment\nLovely,short,good\n")
+    sources = f"root: {tmp_path}\nsources: {{guests: {{path: guests.csv}}}}\n"
+    return write(tmp_path / "data.yaml", f"tasks: {tasks}\n{sources}")
+
+
+def test_the_tasks_of_data_are_those_asked_for_or_its_own(hotel: Path, tmp_path: Path) -> None:
+    own = TaskSet.load(tmp_path / "hotel.yaml")
+    assert tasks_named_by(hotel) == str(tmp_path / "hotel.yaml")
+    assert choose_tasks(hotel) == own
+    assert load_dataset(hotel, choose_tasks(hotel)).labels["stay"].annotated.all()
+    for without in ("sample", write(tmp_path / "a.yaml", "sources: {a: {path: a.csv}}")):
+        assert choose_tasks(without) == TASKS
+        assert choose_tasks(without, own) == own
+    assert choose_tasks(hotel, str(tmp_path / "hotel.yaml")) == own
+    assert choose_tasks(hotel, own.select(["stay"])) == own.select(["stay"])
+
+
+def test_tasks_that_contradict_those_of_the_data_are_refused(hotel: Path) -> None:
+    own = choose_tasks(hotel)
+    with pytest.raises(ConfigError, match=r"data\.yaml.*\n  sentiment: is ordinal .*bad, good"):
+        choose_tasks(hotel, "experience")
+    with pytest.raises(ConfigError, match=r"has labels of stay, sentiment .* asked for are effort"):
+        choose_tasks(hotel, TASKS.select(["effort"]))
+    # Where labels have no order, none is contradicted.
+    turned = own["stay"].model_copy(update={"labels": ("long", "short")})
+    assert choose_tasks(hotel, TaskSet(tasks=(turned,))).names == ("stay",)
+    turned = own["sentiment"].model_copy(update={"labels": ("good", "bad")})
+    with pytest.raises(ConfigError, match="sentiment: is ordinal"):
+        choose_tasks(hotel, TaskSet(tasks=(turned,)))

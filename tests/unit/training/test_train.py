@@ -214,3 +214,24 @@ def test_one_process_may_train_in_several_precisions(config_file, tmp_path):
         config = TrainConfig.load(config_file, [f"fit.precision='{precision}'", "fit.steps=1"])
         train(config, tmp_path / precision, quiet=True)
         assert (tmp_path / precision / "model.safetensors").is_file()
+
+
+def test_the_tasks_are_those_that_the_data_config_names_unless_told_otherwise(
+    config_file, tmp_path
+):
+    content = yaml.safe_load(config_file.read_text())
+    tasks, data = tmp_path / "tasks.yaml", tmp_path / "data.yaml"
+    tasks.write_text(yaml.safe_dump({"tasks": content.pop("tasks")}))
+    sources = {"a": {"path": content["data"]}}
+    data.write_text(yaml.safe_dump({"tasks": str(tasks), "root": "/", "sources": sources}))
+    content["fit"] |= {"steps": 2}
+    config_file.write_text(yaml.safe_dump(content | {"data": str(data)}))
+    result = train(TrainConfig.load(config_file), tmp_path / "model", quiet=True)
+    assert load_model(result.path).tasks == TaskSet.load(tasks)
+    # What was trained is on record, and the same as if it had been named.
+    lock = yaml.safe_load((result.path / "recipe.lock.yaml").read_text())
+    assert lock["train"]["tasks"] == str(tasks)
+    with pytest.raises(ConfigError, match="has labels of mood"):
+        train(TrainConfig.load(config_file, tasks="experience"), tmp_path / "b", quiet=True)
+    # Plain data names no tasks.
+    assert TrainConfig.load(config_file, data="sample").with_tasks().tasks == "experience"

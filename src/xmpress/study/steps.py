@@ -13,9 +13,10 @@ import torch
 import yaml
 
 from xmpress.benchmark import Settings, benchmark, texts_of
+from xmpress.benchmark.candidates import Candidate
 from xmpress.benchmark.cost import CostReport, Demand, PriceTable, Saving, Served, cost, savings_of
 from xmpress.benchmark.load import ServiceTimes
-from xmpress.benchmark.report import Measured, Report
+from xmpress.benchmark.report import Failure, Measured, Report
 from xmpress.compression import Artefact, Recipe, compress
 from xmpress.compression.outputs import cached_logits, tasks_of
 from xmpress.errors import UsageError
@@ -209,14 +210,14 @@ class Workshop:
         shutil.rmtree(work.directory / "baselines", ignore_errors=True)
         wishes = Wishes(
             models=[str(path) for path in made.values()],
-            baselines=settings.baselines,
             precisions=settings.precisions,
             device=device,
         )
         found = collect(wishes, work.directory)
+        baselines, failures = _baselines(wishes, settings.baselines, work.directory)
         owner = {path.resolve(): name for name, path in made.items()}
         several = len(settings.precisions) > 1
-        candidates, identity = [], {}
+        candidates, identity = baselines, {}
         for candidate in found.candidates:
             if candidate.group == "model":
                 name = owner[candidate.path.resolve()]
@@ -240,6 +241,7 @@ class Workshop:
             ),
             say=self.say,
         )
+        report = replace(report, failures=[*failures, *report.failures])
         speed = _speed(report, identity, references, named)
         _write(work.directory / SPEED, speed.model_dump(mode="json"))
         _write(work.directory / SERVICE, _services(report, identity))
@@ -287,6 +289,24 @@ class Workshop:
         found: CostReport = replace(report, savings=savings) if savings else report
         _write(work.directory / COST, found.to_dict())
         return {"bills": len(found.bills)}
+
+
+def _baselines(
+    wishes: Wishes, names: Sequence[str], workspace: Path
+) -> tuple[list[Candidate], list[Failure]]:
+    """The baselines that can be made, and why others cannot."""
+    made: list[Candidate] = []
+    failures = []
+    for name in names:
+        try:
+            found = collect(replace(wishes, baselines=[name]), workspace)
+        # Downloads, disks and memory fail in ways without a common base; none of them is a reason
+        # not to measure the models.
+        except Exception as error:
+            failures.append(Failure(name, str(error) or type(error).__name__))
+            continue
+        made += [candidate for candidate in found.candidates if candidate.group == "baseline"]
+    return made, failures
 
 
 def _speed(

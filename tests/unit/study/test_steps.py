@@ -70,6 +70,8 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             for name in wishes.baselines
         ]
         for name in wishes.baselines:
+            if name == "too-large":
+                raise OSError("no space left")
             (workspace / "baselines" / name).mkdir(parents=True)  # refuses what is there
         return Collected(Subject(Path(wishes.models[0]), TASKS), [*baselines, *models])
 
@@ -132,6 +134,16 @@ def test_speedups_are_over_the_models_reference(shop: Workshop, work: Working, f
     assert found.notes == [
         "random", "the tokenizer of e/multi stands in", "peer was not measured: not installed"
     ]  # fmt: skip
+
+
+def test_a_baseline_that_cannot_be_made_is_named_and_the_rest_measured(
+    shop: Workshop, work: Working, fake: Any
+) -> None:
+    found = measure(shop, work, baselines=["too-large", "xlm-roberta-base"])
+    assert [row.model for row in found.rows[::3]] == [
+        "xlm-roberta-base, torch fp32", "e/multi", "e/half"
+    ]  # fmt: skip
+    assert "too-large was not measured: no space left" in found.notes
 
 
 def test_speed_is_measured_anew_after_an_interruption(

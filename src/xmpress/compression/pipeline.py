@@ -157,6 +157,8 @@ class _Run:
                 f"{needing[0]} of recipe '{self.recipe.name}' needs data: name it in the recipe "
                 "(data: ...), or with --set data=..."
             )
+        if self.recipe.data is not None:
+            _ = self.data.held_out  # what every pass is judged on must be there
         for folder in (self.out / "passes", self.cache, self.work):
             try:
                 folder.mkdir(parents=True, exist_ok=True)

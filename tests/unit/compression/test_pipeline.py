@@ -342,11 +342,13 @@ def test_wrong_calls_fail_before_anything_is_made(
         compress("int8-only", model=tiny_bundle, out=tmp_path / "file")
 
 
-def test_data_without_test_rows_is_refused(
-    tiny_bundle: Path, labelled_data: Path, tmp_path: Path
+@pytest.mark.parametrize("guarded", [{}, {"guard": {"average": 5}}])
+def test_data_without_test_rows_is_refused_before_anything_is_made(
+    tiny_model_dir: Path, labelled_data: Path, tmp_path: Path, guarded: dict[str, object]
 ) -> None:
     rows = [json.loads(line) for line in labelled_data.read_text().splitlines()]
     path = tmp_path / "train.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in rows if row["split"] == "train"))
     with pytest.raises(DataError, match=r"no labelled rows of the split 'test'.*evaluation\.split"):
-        compress("int8-only", model=tiny_bundle, out=tmp_path / "o", overrides=[f"data={path}"])
+        run(recipe(data=str(path), **guarded), tiny_model_dir, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

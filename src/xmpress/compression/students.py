@@ -83,6 +83,22 @@ def make_student(
     return Student(model, source.tokenizer_files, copied / count_parameters(model))
 
 
+def as_deep(spec: StudentSpec, teacher: Path) -> str | None:
+    """A warning where a student of layers has no fewer than its teacher, and is no smaller."""
+    if spec.layers is None or spec.hidden is not None or spec.ffn is not None:
+        return None
+    encoder: Any = read_config(teacher).encoder_config
+    available = encoder.num_hidden_layers
+    asked = len(_layers(spec, available))
+    if asked < available:
+        return None
+    remedy = f"--set student.layers={available // 2}" if available > 1 else "the recipe int8-only"
+    return (
+        f"warning: a student of {asked} layers is no smaller than its teacher of {available}; "
+        f"for a smaller one: {remedy}"
+    )
+
+
 def layer_of(name: str) -> int | None:
     """The number of the layer that a weight belongs to, by its name; ``None`` if to none."""
     found = _LAYER.search(name)

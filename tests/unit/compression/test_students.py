@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from xmpress.compression.recipe import StudentSpec
-from xmpress.compression.students import make_student
+from xmpress.compression.students import as_deep, make_student
 from xmpress.errors import ConfigError, RecipeError
 from xmpress.modeling import LoadedModel, load_model, save_model
 from xmpress.modeling.encoders import EncoderSource, make_model
@@ -78,6 +78,25 @@ def test_evenly_spaced_or_chosen_layers_are_copied(
     ]
     assert found == [{float(i)} for i in chosen]
     assert student.copied == 1.0
+
+
+@pytest.mark.parametrize(
+    ("spec", "remedy"),
+    [
+        (StudentSpec(layers=3), "--set student.layers=1"),
+        (StudentSpec(layers=4), "--set student.layers=1"),
+        (StudentSpec(layers=(0, 1, 2)), "--set student.layers=1"),
+        (StudentSpec(layers=2), None),
+        (StudentSpec(layers=(0, 2)), None),
+        (StudentSpec(layers=3, ffn=16), None),
+        (StudentSpec(), None),  # asks for a student of the same size
+    ],
+)
+def test_a_student_as_deep_as_its_teacher_is_warned_of(
+    teacher: LoadedModel, tmp_path: Path, spec: StudentSpec, remedy: str | None
+) -> None:
+    warning = as_deep(spec, deeper(teacher, 3, tmp_path / "deep"))
+    assert warning is None if remedy is None else remedy in str(warning)
 
 
 def test_layers_of_a_pruned_teacher_keep_their_sizes(teacher: LoadedModel, tmp_path: Path) -> None:

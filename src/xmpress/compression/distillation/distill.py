@@ -21,7 +21,7 @@ from xmpress.compression.distillation.teachers import (
     panel,
 )
 from xmpress.compression.passes import Artefact, Context, Pass, PassParams
-from xmpress.compression.students import Student, make_student
+from xmpress.compression.students import Student, as_deep, make_student
 from xmpress.compression.targets import labelled_for
 from xmpress.data import Dataset, load_dataset
 from xmpress.data.files import sha256
@@ -143,6 +143,8 @@ class Distill(Pass[DistillParams]):
             voices = panel(context.teacher, teachers, only=given.tasks)
             return Student(given.model, given.path, 1.0), voices
         voices = panel(context.teacher, teachers)
+        if warning := as_deep(context.student, context.artefact.path):
+            context.say(warning)
         student = make_student(
             context.student, context.artefact.path, context.workspace, tasks=voices.tasks
         )

@@ -32,6 +32,7 @@ def distilled(context: Context, labelled_data: Path, tmp_path: Path) -> Distille
         student: StudentSpec | None = ONE_LAYER,
         artefact: Path | None = None,
         teacher: Path | None = None,
+        say: Callable[[str], None] = lambda line: None,
         **params: Any,
     ) -> tuple[dict[str, Any], Path]:
         work = tmp_path / f"work-{name}"
@@ -40,6 +41,7 @@ def distilled(context: Context, labelled_data: Path, tmp_path: Path) -> Distille
             context,
             data_name=str(labelled_data),
             student=student,
+            say=say,
             workspace=work,
             teacher=Artefact(teacher or context.teacher.path),
             artefact=Artefact(artefact or teacher or context.artefact.path),
@@ -70,6 +72,13 @@ def test_every_objective_trains_a_student_that_loads_like_any(
     assert all(torch.isfinite(p).all() for p in model.parameters())
     # What knows no tasks is not validated on them.
     assert bool(details["history"]) == (objective == "logits")
+
+
+def test_a_student_as_deep_as_its_teacher_is_warned_of(distilled: Distilled) -> None:
+    said: list[str] = []
+    for layers in (1, 2):
+        distilled(f"of-{layers}", student=StudentSpec(layers=layers), say=said.append)
+    assert sum(line.startswith("warning: a student of 2 layers") for line in said) == 1
 
 
 @pytest.mark.parametrize("objective", ["relations", "hidden", "mlm"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypedDict, TypeVar, cast
 
 import numpy as np
 from arro3.core import RecordBatch, Schema, Table
@@ -24,7 +24,7 @@ from xmpress.runtime.texts import Texts, contexts_of
 from xmpress.runtime.tokenization import Encoded
 from xmpress.tasks import Bools, FloatArray, TaskSet
 
-__all__ = ["TOKEN_BUDGET", "Analysis", "Analyzer", "Prediction"]
+__all__ = ["TOKEN_BUDGET", "Analysis", "Analyzer", "AnalyzerOptions", "Prediction"]
 
 AnyTable = TypeVar("AnyTable")
 T = TypeVar("T")
@@ -34,6 +34,24 @@ TABLE_ROWS = 8_192
 WINDOW = 4_096
 """Texts tokenised and batched together: enough that those of like length find each other, and so
 few that tokenising the next keeps up with running these."""
+
+
+class AnalyzerOptions(TypedDict, total=False):
+    """The keyword arguments of `Analyzer`, for functions that pass them on."""
+
+    engine: str
+    """What runs the graph; ``auto`` takes the fastest here."""
+    threads: int | None
+    """CPU threads; ``None`` means ``XMPRESS_THREADS``, or else all cores."""
+    streams: int | None
+    """Batches that run at the same time; ``None`` means one per thread."""
+    cache: int
+    """Number of texts whose scores are remembered; 0 for none."""
+    variant: str | None
+    """Of the graph, whatever the processor."""
+    cascade: bool | None
+    """Whether the bundle's first stage answers; ``None`` means yes, unless ``XMPRESS_CASCADE`` is
+    ``off``."""
 
 
 class Analyzer:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from xmpress.errors import ModelError
-from xmpress.runtime.analyzer import Analyzer
+from xmpress.runtime.analyzer import Analyzer, AnalyzerOptions
 
 DEFAULT = "default"
 """The model used where none is named."""
@@ -46,12 +46,13 @@ def resolve(model: str | Path = DEFAULT) -> Path:
     )
 
 
-def load(model: str | Path = DEFAULT, **options: Any) -> Analyzer:
+def load(model: str | Path = DEFAULT, **options: Unpack[AnalyzerOptions]) -> Analyzer:
     """Open a bundle for analysis.
 
     Args:
         model: a name of the zoo, or a bundle's directory.
-        **options: passed to `Analyzer` (``engine``, ``threads``, ``cache``).
+        **options: ``engine``, ``threads``, ``streams``, ``cache``, ``variant`` and ``cascade``, as
+            `Analyzer` takes and explains them.
 
     Raises:
         ModelError: if there is no such model, or it is not a usable bundle.

@@ -1,10 +1,13 @@
+import inspect
 import shutil
+from typing import get_type_hints
 
 import pytest
 
 import xmpress
 from xmpress import zoo
 from xmpress.errors import BundleError, ModelError
+from xmpress.runtime.analyzer import Analyzer, AnalyzerOptions
 
 
 @pytest.fixture
@@ -42,6 +45,17 @@ def test_a_path(shelf, tiny_bundle):
     assert zoo.resolve(tiny_bundle) == tiny_bundle
     assert zoo.resolve(str(tiny_bundle)) == tiny_bundle
     assert xmpress.load(tiny_bundle, threads=1, cache=5).name == "tiny"
+
+
+def test_the_options_are_those_of_the_analyzer():
+    hints = get_type_hints(Analyzer.__init__)
+    parameters = inspect.signature(Analyzer).parameters.values()
+    names = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    assert get_type_hints(AnalyzerOptions) == {name: hints[name] for name in names}
+    (options,) = inspect.get_annotations(zoo.load, eval_str=True)["options"].__args__
+    assert options is AnalyzerOptions
+    assert zoo.load.__doc__ is not None
+    assert all(f"``{name}``" in zoo.load.__doc__ for name in names)
 
 
 def test_a_folder_named_like_a_model_of_the_zoo(shelf, tiny_bundle, tmp_path):

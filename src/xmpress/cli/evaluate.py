@@ -9,7 +9,7 @@ import typer
 from xmpress.cli.console import emit, emit_json, out, say
 from xmpress.cli.extras import need
 from xmpress.cli.options import Encoding, Json, Tasks, Threads, split_names
-from xmpress.errors import DataError
+from xmpress.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from xmpress.data import Dataset
@@ -49,7 +49,8 @@ def evaluate(
             "--baseline",
             metavar="NAME",
             help="Beside the models, a floor fitted on the train split: majority or tfidf "
-            "(TF-IDF of character n-grams + logistic regression). May be repeated.",
+            "(TF-IDF of character n-grams + logistic regression). Needs data with splits. May be "
+            "repeated.",
             show_default=False,
         ),
     ] = None,
@@ -94,6 +95,7 @@ def evaluate(
     whole = load(data, wanted, encoding=encoding, text=text, lang=lang, context=context)
     dataset = _of_split(whole, split, data)
     if baselines:
+        _require_unseen(whole, split, data)
         need("train", "a baseline")
         from xmpress.training.baselines import fit_baseline
 
@@ -130,6 +132,20 @@ def evaluate(
         else:
             out.print(to_table(result))
             out.print()
+
+
+def _require_unseen(dataset: Dataset, split: str, data: str) -> None:
+    """Refuse rows that a floor is fitted on: scored there it would be no floor, but a ceiling."""
+    if set(dataset.splits) == {None}:
+        raise DataError(
+            f"{data} has no splits, so that a baseline would be scored on the rows it is fitted "
+            "on; mark the rows to score as 'test' in a column 'split', or drop --baseline"
+        )
+    if split in {"all", "train"}:
+        raise UsageError(
+            f"a baseline is fitted on the train rows, which --split {split} scores; give another "
+            "split, or drop --baseline"
+        )
 
 
 def _of_split(dataset: Dataset, split: str, data: str) -> Dataset:

@@ -46,15 +46,24 @@ def list_recipes(json: Json = False) -> None:
     out.print(table)
 
 
-def show(recipe: Recipe, sets: Sets = None) -> None:
-    """Show a recipe with everything it extends filled in, as YAML.
+def show(
+    recipe: Recipe,
+    sets: Sets = None,
+    resolved: Annotated[
+        bool,
+        typer.Option("--resolved", help="With everything it extends filled in, without remarks."),
+    ] = False,
+) -> None:
+    """Show a recipe as it is written, with its remarks; with --set, resolved.
 
-    Example:
+    Examples:
       xmpress recipe show distill-int8 > mine.yaml
+      xmpress recipe show minilm-l6 --resolved
     """
-    from xmpress.compression.recipe import load_recipe
+    from xmpress.compression.recipe import load_recipe, recipe_text
 
-    emit(load_recipe(recipe, sets or (), check=False).to_yaml())
+    found = load_recipe(recipe, sets or (), check=False)
+    emit(found.to_yaml() if sets or resolved else recipe_text(recipe))
 
 
 def validate(recipe: Recipe, sets: Sets = None) -> None:

@@ -251,6 +251,19 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = (), *, check: boo
     return Recipe._from_content(content, str(source), check)
 
 
+def recipe_text(source: str | Path) -> str:
+    """A recipe file as it is written, with its remarks; ``source`` as in `load_recipe`.
+
+    Raises:
+        RecipeError: if it cannot be read.
+    """
+    path = _locate(source, None)
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"recipe {source} cannot be read: {error}") from error
+
+
 def packaged_recipes() -> dict[str, Path]:
     """The recipes that ship, by name."""
     return {path.stem: path for path in sorted(shipped("recipes").glob("*.yaml"))}

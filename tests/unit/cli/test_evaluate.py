@@ -59,6 +59,19 @@ def test_floors(run, labelled, tiny_bundle):
     assert "tfidf" in unknown.err
 
 
+def test_floors_are_not_scored_on_the_rows_they_are_fitted_on(
+    run, fails, labelled, tiny_bundle, write_csv
+):
+    rows = [[f"text number {i}", "en", ["negative", "positive"][i % 2]] for i in range(20)]
+    plain = write_csv("plain.csv", "text,lang,sentiment", *rows)
+    arguments = ["evaluate", tiny_bundle, "--data", plain]
+    assert run(*arguments, "--json").code == 0
+    assert "has no splits" in fails(*arguments, "--baseline", "majority").err
+    for split in ("train", "all"):
+        asked = ["--data", labelled, "--split", split, "--baseline", "tfidf"]
+        assert f"--split {split}" in fails("evaluate", tiny_bundle, *asked, code=2).err
+
+
 def test_models_of_one_name_are_told_apart(run, labelled, tiny_bundle, tmp_path):
     paths = [tmp_path / "a" / "bundle", tmp_path / "b" / "bundle"]
     for path in paths:

@@ -1,11 +1,14 @@
 """The verbs that make models: train, export, compress, recipe."""
 
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
 
 from xmpress import zoo
+
+ROOT = Path(__file__).parents[3]
 
 TEXTS = {
     "en": ("great staff and a lovely room", "the queue was far too long", "the room was a room"),
@@ -127,6 +130,10 @@ def test_recipes(run, fails, tmp_path):
     assert set(run("recipe", "list", "--json").json) >= {"distill-int8", "int8-only"}
     shown = run("recipe", "show", "distill-int8", "--set", "student.layers=2").out
     assert yaml.safe_load(shown)["student"]["layers"] == 2
+    # As it is written: remarks say which overrides a small encoder needs.
+    assert run("recipe", "show", "minilm-l6").out == (ROOT / "recipes/minilm-l6.yaml").read_text()
+    resolved = run("recipe", "show", "minilm-l6", "--resolved").out
+    assert yaml.safe_load(resolved)["passes"] and "#" not in resolved
     mine = tmp_path / "mine.yaml"
     mine.write_text(shown)
     assert "is valid: distill → quantize" in run("recipe", "validate", mine).err

@@ -18,7 +18,14 @@ from xmpress.compression import (
 from xmpress.compression.distillation import Distill
 from xmpress.compression.quantization import Quantize
 from xmpress.data import Dataset
-from xmpress.errors import DataError, GuardError, ModelError, RecipeError, UsageError
+from xmpress.errors import (
+    ConfigError,
+    DataError,
+    GuardError,
+    ModelError,
+    RecipeError,
+    UsageError,
+)
 from xmpress.modeling import load_model
 from xmpress.runtime.analyzer import Analyzer
 from xmpress.runtime.bundle import Bundle
@@ -351,4 +358,16 @@ def test_data_without_test_rows_is_refused_before_anything_is_made(
     path.write_text("\n".join(json.dumps(row) for row in rows if row["split"] == "train"))
     with pytest.raises(DataError, match=r"no labelled rows of the split 'test'.*evaluation\.split"):
         run(recipe(data=str(path), **guarded), tiny_model_dir, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_data_of_other_tasks_is_refused_before_anything_is_made(
+    tiny_model_dir: Path, labelled_data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "t.yaml").write_text("tasks: [{name: stay, kind: single_label, labels: [a, b]}]")
+    data = tmp_path / "data.yaml"
+    sources = {"a": {"path": str(labelled_data)}}
+    data.write_text(yaml.safe_dump({"tasks": str(tmp_path / "t.yaml"), "sources": sources}))
+    with pytest.raises(ConfigError, match="has labels of stay"):
+        run(recipe(data=str(data)), tiny_model_dir, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from xmpress.benchmark import POLICIES
 from xmpress.compression.recipe import EvaluationSpec, Recipe, load_recipe
+from xmpress.data import choose_tasks
 from xmpress.errors import Problem, RecipeError
 from xmpress.peers.baselines import baseline_names
 from xmpress.settings import merge
@@ -162,9 +163,9 @@ class StudyConfig(_Section):
     """What the study is about, for people."""
     data: str
     """All that ``xmpress train --data`` takes. Rows of the split ``test`` must be marked."""
-    tasks: str | list[Task] = "experience"
-    """A packaged task set, a task file, or the tasks themselves. Tasks without labels are left out,
-    and the report says so."""
+    tasks: str | list[Task] | None = None
+    """A packaged task set, a task file, or the tasks themselves; if left out, those that the data
+    config names, else ``experience``. Tasks without labels are left out, and the report says so."""
     only_tasks: list[str] | None = None
     """Only these of the tasks."""
     encoders: Annotated[
@@ -209,12 +210,13 @@ class StudyConfig(_Section):
         return encoder in self.encoders_of(scope) and (scope.seeds is None or seed in scope.seeds)
 
     def task_set(self) -> TaskSet:
-        """The tasks, whether the data has labels for them or not."""
-        tasks = (
-            TaskSet.load(self.tasks)
-            if isinstance(self.tasks, str)
-            else TaskSet(tasks=tuple(self.tasks))
-        )
+        """The tasks, whether the data has labels for them or not.
+
+        Raises:
+            ConfigError: if there is no such task set, or the data config contradicts it.
+        """
+        asked = TaskSet(tasks=tuple(self.tasks)) if isinstance(self.tasks, list) else self.tasks
+        tasks = choose_tasks(self.data, asked)
         return tasks if self.only_tasks is None else tasks.select(self.only_tasks)
 
     def train_config(

@@ -88,6 +88,17 @@ def test_what_the_study_decides_is_no_setting_of_its_trainings(tmp_path: Path, k
     )
 
 
+def test_a_study_that_names_no_tasks_takes_those_of_its_data(tmp_path: Path) -> None:
+    tasks = {"tasks": [{"name": "urgency", "kind": "ordinal", "labels": ["low", "high"]}]}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(tasks), encoding="utf-8")
+    data = {"tasks": str(tmp_path / "own.yaml"), "sources": {"a": {"path": "a.csv"}}}
+    (tmp_path / "data.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
+    named = write(tmp_path, data=str(tmp_path / "data.yaml"), single_task={"tasks": ["urgency"]})
+    assert load_study(named).task_set().names == ("urgency",)
+    said = refused(tmp_path, data=str(tmp_path / "data.yaml"), tasks="experience")
+    assert "urgency" in said
+
+
 def test_seeds_are_the_studys(tmp_path: Path) -> None:
     said = refused(tmp_path, training={"fit": {"seed": 3}})
     assert "training.fit.seed: give the study's seeds instead" in said

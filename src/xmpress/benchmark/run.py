@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,18 +84,15 @@ def benchmark(
         for candidate in candidates:
             say(f"opening {candidate.name}")
             worker = stack.enter_context(RemoteWorker(settings.threads))
-            try:
+            with _spared(candidate, worker, failures):
                 told = worker.open(candidate, workload.texts[0])
                 tokens = worker.ask("texts", texts=workload.texts)["tokens"]
-            except EngineError as error:
-                worker.close()
-                if candidate.group == "model":
-                    raise EngineError(f"{candidate.name}: {error}") from error
-                failures.append(Failure(candidate.name, str(error)))
-                continue
-            opened.append(_Open(candidate, worker, told, np.asarray(tokens, np.int64)))
-        rounds = _rounds(opened, settings, say)
-        measured = [_finish(one, rounds, workload, settings, say) for one in opened]
+                opened.append(_Open(candidate, worker, told, np.asarray(tokens, np.int64)))
+        rounds = _rounds(opened, failures, settings, say)
+        measured: list[Measured] = []
+        for one in _left(opened, failures):
+            with _spared(one.candidate, one.worker, failures):
+                measured.append(_finish(one, rounds, workload, settings, say))
     peaks += _peaks(settings.threads, say)
     return Report(
         machine=this_machine().to_dict(),
@@ -126,20 +123,40 @@ class _Open:
     tokens: np.ndarray[Any, np.dtype[np.int64]]
 
 
+@contextmanager
+def _spared(candidate: Candidate, worker: RemoteWorker, failures: list[Failure]) -> Iterator[None]:
+    """Note the failure of a peer or baseline, and end its process; a model's ends the run."""
+    try:
+        yield
+    except EngineError as error:
+        worker.close()
+        if candidate.group == "model":
+            raise EngineError(f"{candidate.name}: {error}") from error
+        failures.append(Failure(candidate.name, str(error)))
+
+
+def _left(opened: Sequence[_Open], failures: Sequence[Failure]) -> list[_Open]:
+    lost = {failure.name for failure in failures}
+    return [one for one in opened if one.candidate.name not in lost]
+
+
 Rounds = dict[tuple[str, str], list[float]]
 """By candidate and policy the seconds of each round."""
 
 
-def _rounds(opened: Sequence[_Open], settings: Settings, say: Say) -> Rounds:
+def _rounds(
+    opened: Sequence[_Open], failures: list[Failure], settings: Settings, say: Say
+) -> Rounds:
     """All candidates in turn, round after round; the first round does not count."""
     found: Rounds = {}
     for policy in settings.policies:
         for number in range(settings.rounds + 1):
             say(f"{policy}: round {number} of {settings.rounds}")
-            for one in opened:
-                answer = one.worker.ask("run", call=POLICIES[policy], least=settings.least)
-                if number:
-                    found.setdefault((one.candidate.name, policy), []).append(answer["seconds"])
+            for one in _left(opened, failures):
+                with _spared(one.candidate, one.worker, failures):
+                    answer = one.worker.ask("run", call=POLICIES[policy], least=settings.least)
+                    if number:
+                        found.setdefault((one.candidate.name, policy), []).append(answer["seconds"])
     return found
 
 

@@ -98,6 +98,23 @@ def test_candidates_take_turns(monkeypatch, candidates):
     assert turns == ["ours", "bare"] * 3
 
 
+@pytest.mark.parametrize("when", ["run", "memory"])
+def test_what_fails_later_is_told_and_the_others_go_on(monkeypatch, candidates, when):
+    class Dying(FakeWorker):
+        def ask(self, do, **arguments):
+            if do == when and self.name == "bare":
+                raise EngineError("its process ended")
+            return super().ask(do, **arguments)
+
+    monkeypatch.setattr(run, "RemoteWorker", Dying)
+    report = benchmark(candidates, WORKLOAD, replace(QUICK, policies=("all at once",)))
+    assert [one.name for one in report.candidates] == ["ours"]
+    assert [failure.name for failure in report.failures] == ["broken", "bare"]
+    model = replace(candidates[1], group="model")
+    with pytest.raises(EngineError, match="bare: its process ended"):
+        benchmark([model], WORKLOAD, QUICK)
+
+
 def test_a_model_that_fails_ends_the_run(monkeypatch, candidates):
     monkeypatch.setattr(run, "RemoteWorker", FakeWorker)
     broken = replace(candidates[2], group="model")

@@ -127,7 +127,8 @@ def _reason(view: View, best: Candidate, found: Sequence[Candidate]) -> str:
     elif not best.loss.judged:
         parts.append("on too few labelled rows to judge")
     elif not best.loss.sure:
-        parts.append("a loss that the interval does not tell from none" if best.loss.interval else
+        what = "a loss" if best.loss.value > 0 else "a gain"
+        parts.append(f"{what} that the interval does not tell from none" if best.loss.interval else
                      "one seed and no interval")  # fmt: skip
     faster = [one for one in found if one.gain > best.gain]
     if faster:

@@ -77,12 +77,13 @@ def test_what_multi_task_is_said_to_do_follows_the_interval(
     assert said in finding.split("mbert:")[0]
 
 
-def test_a_loss_within_its_interval_is_no_finding(synthetic) -> None:
+@pytest.mark.parametrize(("drop", "called"), [(1.0, "loss"), (-1.0, "gain")])
+def test_a_change_within_its_interval_is_no_finding(synthetic, drop: float, called: str) -> None:
     results = synthetic.small()
-    model = level(results.models[1], results.models[0], 1.0, 2.0, synthetic)
+    model = level(results.models[1], results.models[0], drop, 2.0, synthetic)
     told = by_key(synthetic.small(models=[results.models[0], model]))
     assert NO_DIFFERENCE in told["languages"].finding
-    assert "a loss that the interval does not tell from none" in told["compression"].finding
+    assert f"a {called} that the interval does not tell from none" in told["compression"].finding
 
 
 def test_who_pays_counts_cells_against_chance(told) -> None:

@@ -163,8 +163,8 @@ def described(content: dict[str, Any]) -> str:
     rows, steps = content["rows"], content["steps"]
     first, second = steps[STATES[0]]
     return (
-        f"Two of the teacher's six layers, texts of at most {SHORT} tokens ({rows['train']:,} to train, "
-        f"{rows['test']:,} to test), {steps['logits'][0]} steps each: `logits` against the labels "
+        f"Two of the teacher's six layers, texts of at most {SHORT} tokens ({rows['train']:,} to "
+        f"train, {rows['test']:,} to test), {steps['logits'][0]} steps: `logits` against labels "
         f"alone; the others for {first} steps and then the scores for {second}, against the scores "
         f"for all. Macro-F1 x 100, mean over tasks, ± the standard deviation over "
         f"{len(content['scores']['logits'])} seeds; the difference by seed, with the 95 % interval "

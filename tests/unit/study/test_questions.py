@@ -4,6 +4,7 @@ import pytest
 
 from xmpress.errors import DataError
 from xmpress.study.questions import NO_DIFFERENCE, answers
+from xmpress.study.questions.compression import told_apart
 from xmpress.study.results import Consistency
 from xmpress.study.view import View
 
@@ -100,7 +101,7 @@ def test_zero_shot_has_one_regime_per_way_to_leave_out(told) -> None:
     assert "Trained on en, the 11 languages left out lose" in told["zero_shot"].finding
 
 
-def test_consistency_is_told_apart_only_where_intervals_do_not_meet(whole, told) -> None:
+def test_consistency_istold_apart_only_where_intervals_do_not_meet(whole, told) -> None:
     assert f"against xlmr multi-task {NO_DIFFERENCE}" in told["consistency"].finding
     worse = {"sentiment": Consistency(same=0.2, agreement={"de": 0.3}, items=70)}
     models = [
@@ -151,7 +152,10 @@ def test_languages_that_win_are_not_said_to_show_no_difference(synthetic) -> Non
     make.add("big", "multi_task", 0.5)
     make.add("less", "compressed", 0.9, recipe="r", reference="big", bytes=10)
     told = by_key(synthetic.small(models=make.models, languages=["en", "fr"]))
-    assert "no language is shown to lose; en and fr win. Of 2 cells" in told["languages"].finding
+    assert (
+        "no language is shown to lose; shown to win: en and fr. Of 2 cells"
+        in told["languages"].finding
+    )
     assert "it scores higher than what it was made from" in told["compression"].finding
 
 
@@ -436,3 +440,15 @@ def test_memory_of_one_deployment_and_of_many(whole, told) -> None:
     speed = whole.speed.model_copy(update={"rows": rows})
     without = by_key(varied(whole, speed=speed))["cost"]
     assert "Memory" not in without.finding and len(without.tables) == len(told["cost"].tables) - 1
+
+
+def test_names_in_a_plot_leave_out_what_all_begin_with() -> None:
+    names = [
+        "zoo:small 3x384 minilm int8",
+        "zoo:small 3x384 minilm fp32",
+        "zoo:small 3x384 teacher",
+    ]
+    assert told_apart(names) == ["minilm int8", "minilm fp32", "teacher"]
+    assert told_apart(["a b", "b a"]) == ["a b", "b a"]
+    assert told_apart(names[:1]) == names[:1]
+    assert told_apart(["same", "same int8"]) == ["same", "same int8"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import takewhile
 from typing import Final
 
 from xmpress.evaluation.render import Entry, Grid
@@ -258,6 +260,10 @@ def _chart(view: View, found: list[Candidate], best: Recommendation | None) -> F
             Point(group.label, gain, 0.0, tip, kinds.index("uncompressed"), bytes=group.bytes,
                   run=group.anchor)
         )  # fmt: skip
+    points = [
+        replace(point, name=name)
+        for point, name in zip(points, told_apart([p.name for p in points]), strict=True)
+    ]
     over = _over(view)
     across = f"times as fast{f' as {over}' if over else ''} (log scale)"
     return Front(
@@ -271,6 +277,14 @@ def _chart(view: View, found: list[Candidate], best: Recommendation | None) -> F
         tuple(points),
         tuple(Series(kind, n) for n, kind in enumerate(kinds)),
     )
+
+
+def told_apart(names: Sequence[str]) -> list[str]:
+    """Names without the words that all begin with: there is little room in a plot."""
+    words = [name.split() for name in names]
+    beginnings = zip(*(parts[:-1] for parts in words), strict=False)
+    same = len(list(takewhile(lambda column: len(set(column)) == 1, beginnings)))
+    return [" ".join(parts[same:]) for parts in words] if len(names) > 1 else list(names)
 
 
 def _kind(group: Group) -> str:

@@ -85,7 +85,7 @@ def _finding(view: View, group: Group) -> str:
         better = [lang for lang, figure in judged.items() if figure.sure]
         said = f"{group.label}: no language is shown to lose"
         if better:
-            said += f"; {listed(better, 8)} {'wins' if len(better) == 1 else 'win'}"
+            said += f"; shown to win: {listed(better, 8)}"  # "it wins" would not be Italian
         if len(better) < len(judged):
             said += f"; {NO_DIFFERENCE} for {len(judged) - len(better)}"
     if len(cells) == 1:

@@ -74,14 +74,16 @@ def answer(view: View) -> Answer:
         if len(view.tasks) == 1:
             why = "There is one task, and nothing that it could be trained with."
         return unanswered(view, KEY, TITLE, why)
+    finding = " ".join(_finding(pair) for pair in pairs)
     return Answer(
         KEY,
         TITLE,
-        " ".join(_finding(pair) for pair in pairs),
+        finding,
         _chart(view, pairs),
         (_by_task(view, pairs), *(_by_language(view, pair) for pair in pairs)),
         tuple(dict.fromkeys([*view.missing(KEY), *_without(view, pairs)])),
         READING,
+        finding,
     )
 
 
